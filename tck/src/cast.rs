@@ -1,0 +1,1 @@
+//! (4) The parties that the kit plays.

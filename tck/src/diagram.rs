@@ -1,0 +1,1 @@
+//! Charts, transcripts and mismatches drawn as sequence diagrams.

@@ -1,0 +1,1 @@
+//! (3)(7) Generated scenarios and their shrinking.

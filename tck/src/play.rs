@@ -1,0 +1,1 @@
+//! (4)(5) Play: what should happen next.

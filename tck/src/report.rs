@@ -1,0 +1,1 @@
+//! (6) The versioned result type and its renderings.

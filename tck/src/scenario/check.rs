@@ -1,0 +1,1 @@
+//! Checks a scenario against descriptors, requirements and the model.

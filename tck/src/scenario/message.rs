@@ -1,0 +1,1 @@
+//! Messages written as trees: to send, to compare.

@@ -1,0 +1,1 @@
+//! (4) Dynamic gRPC underneath the cast.
