@@ -1,0 +1,268 @@
+//! (3) What the event sourced TCK services mean: the oracle.
+//!
+//! A pure state machine, written from the specification of the services alone. It is asked by the model
+//! function (a server), by the kit's own user function for what a chart leaves open, and by `check`, which
+//! compares every chart with it.
+
+use super::spec::Service;
+use super::{ModelError, pack, unpack};
+use cloudstate_protocol::cloudstate::{self as protocol, ClientAction, SideEffect, client_action};
+use cloudstate_protocol::eventsourced::EventSourcedReply;
+use cloudstate_protocol::tck::model::request_action::Action as Wanted;
+use cloudstate_protocol::tck::model::{Persisted, Request, Response};
+use prost_types::Any;
+
+/// A snapshot is due when a reply holds an event whose sequence number is a multiple of this.
+pub const SNAPSHOT_EVERY: i64 = 5;
+
+/// One event sourced entity: where it is in its journal, and its state there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity {
+    service: Service,
+    sequence: i64,
+    state: String,
+}
+
+/// What a command comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Events to persist, in order.
+    pub events: Vec<Any>,
+    /// A snapshot of the state after all events.
+    pub snapshot: Option<Any>,
+    /// Side effects, in order.
+    pub effects: Vec<SideEffect>,
+    /// What the client gets.
+    pub action: Action,
+}
+
+/// The client action of an outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// A message.
+    Reply(Any),
+    /// What another service answers.
+    Forward {
+        /// The full name of the other service.
+        service: String,
+        /// Its method.
+        method: String,
+        /// The request to it.
+        payload: Any,
+    },
+    /// The command failed, with this description.
+    Failure(String),
+}
+
+impl Entity {
+    /// A fresh entity of an event sourced TCK service, or `None` if there is no service of this name.
+    pub fn new(service: &str) -> Option<Entity> {
+        Some(Entity {
+            service: Service::named(service)?,
+            sequence: 0,
+            state: String::new(),
+        })
+    }
+
+    /// The sequence number of the last event.
+    pub fn sequence(&self) -> i64 {
+        self.sequence
+    }
+
+    /// The state after the last event.
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
+    /// Replay begins with a snapshot.
+    ///
+    /// # Errors
+    /// The entity is not fresh, the sequence number is no event's, or the snapshot is not one of this service.
+    pub fn restore(&mut self, sequence: i64, snapshot: &Any) -> Result<(), ModelError> {
+        if self.sequence != 0 || sequence < 1 {
+            return Err(ModelError::Snapshot {
+                at: self.sequence,
+                sequence,
+            });
+        }
+        self.state = self.persisted(snapshot)?.value;
+        self.sequence = sequence;
+        Ok(())
+    }
+
+    /// Replay of one event.
+    ///
+    /// # Errors
+    /// The event does not follow the last one, or is not one of this service.
+    pub fn apply(&mut self, sequence: i64, event: &Any) -> Result<(), ModelError> {
+        let expected = self.after(1)?;
+        if sequence != expected {
+            return Err(ModelError::Sequence { expected, sequence });
+        }
+        self.state += &self.persisted(event)?.value;
+        self.sequence = sequence;
+        Ok(())
+    }
+
+    /// One command. The entity advances by the outcome's events, so by nothing if the command fails.
+    ///
+    /// # Errors
+    /// The service has no such method, or the payload is not a request.
+    pub fn handle(&mut self, method: &str, payload: &Any) -> Result<Outcome, ModelError> {
+        if method != self.service.method() {
+            return Err(ModelError::Command {
+                service: self.service.name(),
+                method: method.to_owned(),
+                known: self.service.method(),
+            });
+        }
+        let request: Request = unpack(payload)?;
+        if self.service.persists() {
+            self.process(request)
+        } else {
+            Ok(Outcome::reply(""))
+        }
+    }
+
+    fn process(&mut self, request: Request) -> Result<Outcome, ModelError> {
+        let mut state = self.state.clone();
+        let mut outcome = Outcome::reply("");
+        let mut forward = None;
+        for action in request
+            .actions
+            .into_iter()
+            .filter_map(|action| action.action)
+        {
+            match action {
+                Wanted::Emit(emit) => {
+                    state += &emit.value;
+                    outcome.events.push(pack(&Persisted { value: emit.value }));
+                }
+                Wanted::Forward(to) => forward = Some(call_two(to.id)),
+                Wanted::Effect(effect) => {
+                    outcome
+                        .effects
+                        .push(side_effect(effect.id, effect.synchronous));
+                }
+                Wanted::Fail(fail) => return Ok(Outcome::failure(fail.message)),
+            }
+        }
+        outcome.action = forward.unwrap_or_else(|| {
+            Action::Reply(pack(&Response {
+                message: state.clone(),
+            }))
+        });
+        let sequence = self.after(outcome.events.len() as i64)?;
+        if sequence / SNAPSHOT_EVERY > self.sequence / SNAPSHOT_EVERY {
+            outcome.snapshot = Some(pack(&Persisted {
+                value: state.clone(),
+            }));
+        }
+        (self.sequence, self.state) = (sequence, state);
+        Ok(outcome)
+    }
+
+    fn persisted(&self, payload: &Any) -> Result<Persisted, ModelError> {
+        if !self.service.persists() {
+            return Err(ModelError::NothingPersisted {
+                service: self.service.name(),
+            });
+        }
+        unpack(payload)
+    }
+
+    fn after(&self, events: i64) -> Result<i64, ModelError> {
+        self.sequence
+            .checked_add(events)
+            .ok_or(ModelError::JournalFull)
+    }
+}
+
+impl Outcome {
+    fn reply(message: &str) -> Outcome {
+        Outcome::of(Action::Reply(pack(&Response {
+            message: message.to_owned(),
+        })))
+    }
+
+    fn failure(description: String) -> Outcome {
+        Outcome::of(Action::Failure(description))
+    }
+
+    fn of(action: Action) -> Outcome {
+        Outcome {
+            events: Vec::new(),
+            snapshot: None,
+            effects: Vec::new(),
+            action,
+        }
+    }
+
+    /// The message that a function sends for this outcome of a command.
+    pub fn into_reply(self, command_id: i64) -> EventSourcedReply {
+        EventSourcedReply {
+            command_id,
+            client_action: Some(self.action.into_client_action(command_id)),
+            side_effects: self.effects,
+            events: self.events,
+            snapshot: self.snapshot,
+        }
+    }
+}
+
+impl Action {
+    fn into_client_action(self, command_id: i64) -> ClientAction {
+        let action = match self {
+            Action::Reply(payload) => client_action::Action::Reply(protocol::Reply {
+                payload: Some(payload),
+                metadata: None,
+            }),
+            Action::Forward {
+                service,
+                method,
+                payload,
+            } => client_action::Action::Forward(protocol::Forward {
+                service_name: service,
+                command_name: method,
+                payload: Some(payload),
+                metadata: None,
+            }),
+            Action::Failure(description) => client_action::Action::Failure(protocol::Failure {
+                command_id,
+                description,
+                restart: false,
+            }),
+        };
+        ClientAction {
+            action: Some(action),
+        }
+    }
+}
+
+fn call_two(id: String) -> Action {
+    Action::Forward {
+        service: Service::Two.name().to_owned(),
+        method: Service::Two.method().to_owned(),
+        payload: request_to_two(id),
+    }
+}
+
+fn side_effect(id: String, synchronous: bool) -> SideEffect {
+    SideEffect {
+        service_name: Service::Two.name().to_owned(),
+        command_name: Service::Two.method().to_owned(),
+        payload: Some(request_to_two(id)),
+        synchronous,
+        metadata: None,
+    }
+}
+
+fn request_to_two(id: String) -> Any {
+    pack(&Request {
+        id,
+        actions: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! (3) The model function: a user function like any other, made of the oracle. It is the subject that the kit
+//! is tried on, and half of a stack when no other function is at hand.
+
+use super::session::{Session, Step};
+use super::spec::entity_spec;
+use cloudstate_protocol::cloudstate::entity_discovery_server::{
+    EntityDiscovery, EntityDiscoveryServer,
+};
+use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo, UserFunctionError};
+use cloudstate_protocol::eventsourced::event_sourced_server::{EventSourced, EventSourcedServer};
+use cloudstate_protocol::eventsourced::{EventSourcedStreamIn, EventSourcedStreamOut};
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use std::future::Future;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Serves the model services until `shutdown`, which also ends the open streams.
+///
+/// # Errors
+/// The transport gives up.
+pub async fn serve(
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), tonic::transport::Error> {
+    let shutdown = shutdown.boxed().shared();
+    let function = Function {
+        spec: entity_spec(),
+        shutdown: shutdown.clone(),
+    };
+    let entities = EventSourcedServer::new(function.clone())
+        .max_decoding_message_size(crate::wire::MESSAGE_LIMIT)
+        .max_encoding_message_size(crate::wire::MESSAGE_LIMIT);
+    Server::builder()
+        .add_service(EntityDiscoveryServer::new(function))
+        .add_service(entities)
+        // Answers are small and awaited: Nagle's algorithm would hold each back.
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown,
+        )
+        .await
+}
+
+#[derive(Clone)]
+struct Function {
+    spec: EntitySpec,
+    shutdown: Shared<BoxFuture<'static, ()>>,
+}
+
+#[tonic::async_trait]
+impl EntityDiscovery for Function {
+    async fn discover(&self, _: Request<ProxyInfo>) -> Result<Response<EntitySpec>, Status> {
+        Ok(Response::new(self.spec.clone()))
+    }
+
+    async fn report_error(
+        &self,
+        request: Request<UserFunctionError>,
+    ) -> Result<Response<()>, Status> {
+        eprintln!("the proxy reports: {}", request.into_inner().message);
+        Ok(Response::new(()))
+    }
+}
+
+#[tonic::async_trait]
+impl EventSourced for Function {
+    type handleStream = BoxStream<'static, Result<EventSourcedStreamOut, Status>>;
+
+    async fn handle(
+        &self,
+        request: Request<Streaming<EventSourcedStreamIn>>,
+    ) -> Result<Response<Self::handleStream>, Status> {
+        let answers = answers(request.into_inner()).map(Ok);
+        Ok(Response::new(
+            answers.take_until(self.shutdown.clone()).boxed(),
+        ))
+    }
+}
+
+/// The function's side of a stream: made when it is asked for, without a queue in between.
+fn answers(
+    incoming: Streaming<EventSourcedStreamIn>,
+) -> impl Stream<Item = EventSourcedStreamOut> + Send {
+    stream::unfold(Some((incoming, Session::default())), |open| async {
+        let (mut incoming, mut session) = open?;
+        loop {
+            let step = match incoming.message().await {
+                Ok(Some(message)) => session.receive(message),
+                Ok(None) => return None,
+                Err(status) => session.unreadable(status.message()),
+            };
+            match step {
+                Step::Wait => {}
+                Step::Send(out) => return Some((out, Some((incoming, session)))),
+                Step::Fail(out) => return Some((out, None)),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

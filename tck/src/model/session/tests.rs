@@ -1,0 +1,196 @@
+use super::*;
+use crate::model::pack;
+use cloudstate_protocol::eventsourced::{EventSourcedEvent, EventSourcedSnapshot};
+use cloudstate_protocol::tck::model::{Persisted, Request};
+use prost_types::Any;
+
+const MODEL: &str = "cloudstate.tck.model.EventSourcedTckModel";
+
+fn init(service: &str) -> In {
+    let (service_name, entity_id) = (service.to_owned(), "entity".to_owned());
+    In::Init(EventSourcedInit {
+        service_name,
+        entity_id,
+        snapshot: None,
+    })
+}
+
+fn event(sequence: i64) -> In {
+    let payload = Some(pack(&Persisted {
+        value: sequence.to_string(),
+    }));
+    In::Event(EventSourcedEvent { sequence, payload })
+}
+
+fn command(id: i64) -> Command {
+    Command {
+        entity_id: "entity".to_owned(),
+        id,
+        name: "Process".to_owned(),
+        payload: Some(pack(&Request::default())),
+        ..Default::default()
+    }
+}
+
+fn receive(session: &mut Session, message: impl Into<Option<In>>) -> Step {
+    session.receive(EventSourcedStreamIn {
+        message: message.into(),
+    })
+}
+
+/// Where the messages end in a failure: its command id and text. All before the last are in order.
+fn failure(messages: impl IntoIterator<Item = Option<In>>) -> (i64, String) {
+    let mut session = Session::default();
+    let mut last = Step::Wait;
+    for message in messages {
+        assert!(!matches!(last, Step::Fail(_)), "failed too early: {last:?}");
+        last = receive(&mut session, message);
+    }
+    match last {
+        Step::Fail(EventSourcedStreamOut {
+            message: Some(Out::Failure(failure)),
+        }) => {
+            assert!(!failure.restart);
+            (failure.command_id, failure.description)
+        }
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+#[test]
+fn init_and_replay_are_not_answered_and_commands_are() {
+    let mut session = Session::default();
+    assert_eq!(receive(&mut session, init(MODEL)), Step::Wait);
+    assert_eq!(receive(&mut session, event(1)), Step::Wait);
+    assert_eq!(receive(&mut session, event(2)), Step::Wait);
+    for id in [1, 2] {
+        let mut entity = Entity::new(MODEL).unwrap();
+        entity
+            .apply(
+                1,
+                &pack(&Persisted {
+                    value: "12".to_owned(),
+                }),
+            )
+            .unwrap();
+        let outcome = entity
+            .handle("Process", &pack(&Request::default()))
+            .unwrap();
+        let out = EventSourcedStreamOut {
+            message: Some(Out::Reply(outcome.into_reply(id))),
+        };
+        assert_eq!(
+            receive(&mut session, In::Command(command(id))),
+            Step::Send(out)
+        );
+    }
+}
+
+#[test]
+fn init_comes_first_and_once() {
+    let before = failure([Some(In::Command(command(3)))]);
+    assert_eq!(
+        before,
+        (3, "Protocol error: a command before init".to_owned())
+    );
+    let before = failure([Some(event(1))]);
+    assert_eq!(
+        before,
+        (0, "Protocol error: an event before init".to_owned())
+    );
+    let second = failure([Some(init(MODEL)), Some(init(MODEL))]);
+    assert_eq!(
+        second,
+        (0, "Protocol error: a second init on one stream".to_owned())
+    );
+}
+
+#[test]
+fn an_empty_message_is_refused() {
+    let text = "Protocol error: an empty message".to_owned();
+    assert_eq!(failure([None]), (0, text.clone()));
+    assert_eq!(failure([Some(init(MODEL)), None]), (0, text));
+}
+
+#[test]
+fn an_unknown_service_is_refused() {
+    let text = "Protocol error: there is no service \"Nobody\" here".to_owned();
+    assert_eq!(failure([Some(init("Nobody"))]), (0, text));
+}
+
+#[test]
+fn replay_is_over_with_the_first_command() {
+    let late = failure([
+        Some(init(MODEL)),
+        Some(In::Command(command(1))),
+        Some(event(1)),
+    ]);
+    assert_eq!(
+        late,
+        (0, "Protocol error: an event after a command".to_owned())
+    );
+}
+
+#[test]
+fn replay_has_no_gaps() {
+    let gap = failure([Some(init(MODEL)), Some(event(1)), Some(event(3))]);
+    assert_eq!(
+        gap,
+        (
+            0,
+            "Protocol error: expected event 2, got event 3".to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_snapshot_is_of_the_services_type() {
+    let snapshot = EventSourcedSnapshot {
+        snapshot_sequence: 5,
+        snapshot: Some(Any::default()),
+    };
+    let start = EventSourcedInit {
+        service_name: MODEL.to_owned(),
+        entity_id: "entity".to_owned(),
+        snapshot: Some(snapshot),
+    };
+    let (command, text) = failure([Some(In::Init(start))]);
+    assert_eq!(command, 0);
+    assert_eq!(
+        text,
+        "Protocol error: expected \"type.googleapis.com/cloudstate.tck.model.Persisted\", got \"\""
+    );
+}
+
+#[test]
+fn a_command_is_for_the_streams_entity_and_service() {
+    let on_stream = |command: Command| failure([Some(init(MODEL)), Some(In::Command(command))]);
+    let other = Command {
+        entity_id: "other".to_owned(),
+        ..command(1)
+    };
+    let text = "Protocol error: a command for entity \"other\" on the stream of entity \"entity\"";
+    assert_eq!(on_stream(other), (1, text.to_owned()));
+    let unknown = Command {
+        name: "Nothing".to_owned(),
+        ..command(2)
+    };
+    assert_eq!(on_stream(unknown).0, 2);
+    let absent = Command {
+        payload: None,
+        ..command(3)
+    };
+    assert_eq!(on_stream(absent).0, 3);
+    let garbage = Any {
+        value: vec![0xff],
+        ..pack(&Request::default())
+    };
+    assert_eq!(
+        on_stream(Command {
+            payload: Some(garbage),
+            ..command(4)
+        })
+        .0,
+        4
+    );
+}

@@ -1,0 +1,99 @@
+use super::*;
+use prost_reflect::Value;
+use std::collections::HashSet;
+
+/// The descriptors as a proxy sees them.
+fn parsed(spec: &EntitySpec) -> DescriptorPool {
+    DescriptorPool::decode(spec.proto.as_slice()).unwrap()
+}
+
+#[test]
+fn every_entity_is_a_described_service_with_an_entity_key() {
+    let spec = entity_spec_with_brief(150);
+    let pool = parsed(&spec);
+    let key = pool.get_extension_by_name("cloudstate.entity_key").unwrap();
+    for (entity, service) in spec
+        .entities
+        .iter()
+        .zip([0, 2, 3, 1].map(|i| Service::ALL[i]))
+    {
+        assert_eq!(entity.service_name, service.name());
+        assert_eq!(entity.entity_type, ENTITY_TYPE);
+        let described = pool.get_service_by_name(service.name()).unwrap();
+        let methods: Vec<_> = described.methods().collect();
+        assert_eq!(methods.len(), 1);
+        assert_eq!(methods[0].name(), service.method());
+        let id = methods[0].input().get_field_by_name("id").unwrap();
+        assert_eq!(
+            id.options().get_extension(&key).as_ref(),
+            &Value::Bool(true)
+        );
+    }
+}
+
+#[test]
+fn persistence_ids_are_distinct() {
+    let ids: HashSet<_> = Service::ALL
+        .map(Service::persistence_id)
+        .into_iter()
+        .collect();
+    assert_eq!(ids.len(), Service::ALL.len());
+}
+
+#[test]
+fn imports_come_before_their_users_and_nothing_else_comes() {
+    let spec = entity_spec();
+    let files = prost_types::FileDescriptorSet::decode(spec.proto.as_slice())
+        .unwrap()
+        .file;
+    let mut seen = HashSet::new();
+    for file in &files {
+        assert!(
+            file.dependency
+                .iter()
+                .all(|import| seen.contains(import.as_str()))
+        );
+        seen.insert(file.name());
+    }
+    let services = files.iter().flat_map(|file| &file.service);
+    let services: HashSet<_> = services.map(|service| service.name()).collect();
+    let expected = [
+        "EventSourcedTckModel",
+        "EventSourcedTwo",
+        "EventSourcedConfigured",
+    ];
+    assert_eq!(services, HashSet::from(expected));
+}
+
+#[test]
+fn only_the_model_has_an_http_rule() {
+    let pool = parsed(&entity_spec_with_brief(150));
+    let rule = pool.get_extension_by_name("google.api.http").unwrap();
+    let has_rule = |service: Service| {
+        let described = pool.get_service_by_name(service.name()).unwrap();
+        let method = described.methods().next().unwrap();
+        method.options().has_extension(&rule)
+    };
+    assert_eq!(Service::ALL.map(has_rule), [true, false, false, false]);
+}
+
+#[test]
+fn timeouts_are_asked_for_where_they_matter() {
+    let timeout = |entity: &Entity| match entity.passivation_strategy.as_ref()?.strategy.as_ref()? {
+        Strategy::Timeout(timeout) => Some(timeout.timeout),
+    };
+    let spec = entity_spec_with_brief(150);
+    let timeouts: Vec<_> = spec.entities.iter().map(timeout).collect();
+    assert_eq!(timeouts, [None, None, Some(100), Some(150)]);
+    assert_eq!(entity_spec().entities.len(), 3);
+}
+
+#[test]
+fn the_function_says_what_it_is() {
+    let info = entity_spec().service_info.unwrap();
+    assert_eq!(
+        (info.protocol_major_version, info.protocol_minor_version),
+        (0, 2)
+    );
+    assert_eq!(info.support_library_name, "cloudstate-tck");
+}
