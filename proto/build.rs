@@ -32,11 +32,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.open_files(FILES)?;
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
+    fs::write(
+        out.join("descriptor_set.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
+    let mut types = tonic_prost_build::Config::new();
+    types
+        .enable_type_names()
+        .type_name_domain(["."], "type.googleapis.com");
+    // Google's comments have indented examples, which rustdoc would take for Rust.
+    types.disable_comments([".google"]);
     tonic_prost_build::configure()
-        // Google's comments have indented examples, which rustdoc would take for Rust.
-        .disable_comments([".google"])
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), types)?;
 
     // The compiler doesn't tell cargo; the built-in google/protobuf files have no path.
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,15 +1,15 @@
 //! The Cloudstate protocol: its `.proto` files, as Rust types and as descriptors.
 //!
 //! Every other crate of the project starts here. The modules of generated types mirror the
-//! protobuf packages; what all entity types have in common, the package `cloudstate`, is in
-//! [`cloudstate`]. [`descriptors`] has the same files at run time, options included, [`payload`]
+//! protobuf packages: what all entity types have in common, the package `cloudstate`, is in
+//! [`cloudstate`](mod@cloudstate), and the packages below it are modules of it. [`descriptors`] has the same files at run time, options included, [`payload`]
 //! the conventions for `google.protobuf.Any`, and [`names`] what else has a fixed spelling.
 
 pub mod descriptors;
 pub mod names;
 pub mod payload;
 
-pub use cloudstate::*;
+pub use cloudstate::{action, crdt, eventsourced, tck, valueentity};
 
 /// Package `cloudstate`: discovery, commands, replies, and the options for services.
 #[allow(missing_docs, non_camel_case_types)]

@@ -1,0 +1,223 @@
+//! What the descriptor set holds, and how entity keys are found in descriptors of any origin.
+
+use prost_types::FieldOptions;
+
+use super::*;
+use crate::names;
+
+fn key_names(message: &MessageDescriptor) -> Vec<String> {
+    entity_key_fields(message)
+        .iter()
+        .map(|field| field.name().to_owned())
+        .collect()
+}
+
+fn message(name: &str) -> MessageDescriptor {
+    pool().get_message_by_name(name).unwrap()
+}
+
+#[test]
+fn primitives_are_root_messages_with_the_value_in_field_one() {
+    for (name, _) in PRIMITIVES {
+        let field = message(name).get_field(1).unwrap();
+        assert_eq!(
+            (field.name(), format!("{:?}", field.kind())),
+            ("value", name.to_owned())
+        );
+    }
+}
+
+#[test]
+fn the_names_of_services_and_options_are_those_of_the_files() {
+    use names::{ENTITY_DISCOVERY, ENTITY_TYPES, tck};
+    let models = [
+        tck::EVENT_SOURCED_MODEL,
+        tck::EVENT_SOURCED_TWO,
+        tck::EVENT_SOURCED_CONFIGURED,
+    ];
+    for service in [ENTITY_DISCOVERY]
+        .iter()
+        .chain(&ENTITY_TYPES)
+        .chain(&models)
+    {
+        assert!(pool().get_service_by_name(service).is_some(), "{service}");
+    }
+    for option in [
+        names::ENTITY_KEY,
+        names::LEGACY_ENTITY_KEY,
+        names::EVENTING,
+        names::HTTP,
+    ] {
+        assert!(pool().get_extension_by_name(option).is_some(), "{option}");
+    }
+    let number = |name: &str| pool().get_extension_by_name(name).unwrap().number();
+    assert_eq!(number(names::ENTITY_KEY), names::ENTITY_KEY_NUMBER);
+    assert_eq!(
+        number(names::LEGACY_ENTITY_KEY),
+        names::LEGACY_ENTITY_KEY_NUMBER
+    );
+}
+
+#[test]
+fn the_set_of_a_service_has_its_imports_and_options_and_nothing_else() {
+    let bytes = descriptor_set_for(&[names::tck::EVENT_SOURCED_MODEL]).unwrap();
+    let announced = DescriptorPool::decode(bytes.as_slice()).unwrap();
+
+    let files: Vec<_> = announced
+        .files()
+        .map(|file| file.name().to_owned())
+        .collect();
+    assert_eq!(
+        files,
+        [
+            "google/protobuf/descriptor.proto",
+            "cloudstate/entity_key.proto",
+            "google/api/http.proto",
+            "google/api/annotations.proto",
+            "cloudstate/tck/model/eventsourced.proto",
+        ]
+    );
+    let request = announced
+        .get_message_by_name("cloudstate.tck.model.Request")
+        .unwrap();
+    assert_eq!(key_names(&request), ["id"]);
+    let http = announced.get_extension_by_name(names::HTTP).unwrap();
+    let service = announced
+        .get_service_by_name(names::tck::EVENT_SOURCED_MODEL)
+        .unwrap();
+    assert!(
+        service
+            .methods()
+            .next()
+            .unwrap()
+            .options()
+            .has_extension(&http)
+    );
+}
+
+#[test]
+fn files_that_services_share_come_once() {
+    let one = descriptor_set_for(&[names::tck::EVENT_SOURCED_MODEL]).unwrap();
+    let two = descriptor_set_for(&[
+        names::tck::EVENT_SOURCED_MODEL,
+        names::tck::EVENT_SOURCED_TWO,
+    ]);
+    assert_eq!(two.unwrap(), one);
+}
+
+#[test]
+fn an_unknown_service_is_an_error() {
+    let error = descriptor_set_for(&["cloudstate.Nothing"]).unwrap_err();
+    assert_eq!(error, UnknownService("cloudstate.Nothing".to_owned()));
+}
+
+#[test]
+fn our_own_requests_have_their_keys() {
+    assert_eq!(
+        key_names(&message("cloudstate.tck.model.crdt.StreamedRequest")),
+        ["id"]
+    );
+    assert!(key_names(&message("cloudstate.tck.model.action.Request")).is_empty());
+}
+
+/// A file of a stranger, with no import: fields of one message, each with its raw options. They
+/// stand in the order given, against that of their numbers.
+fn foreign_message(fields: &[(&str, &[u8])]) -> MessageDescriptor {
+    let field = |(index, (name, _)): (usize, &(&str, &[u8]))| FieldDescriptorProto {
+        name: Some((*name).to_owned()),
+        number: Some(100 - i32::try_from(index).unwrap()),
+        label: Some(Label::Optional.into()),
+        r#type: Some(Type::String.into()),
+        options: None,
+        ..Default::default()
+    };
+    let mut message = DescriptorProto {
+        name: Some("Message".to_owned()),
+        ..Default::default()
+    };
+    message.field = fields.iter().enumerate().map(field).collect();
+    let file = FileDescriptorProto {
+        name: Some("foreign.proto".to_owned()),
+        package: Some("foreign".to_owned()),
+        syntax: Some("proto3".to_owned()),
+        message_type: vec![message],
+        ..Default::default()
+    };
+    let set = EncodedFiles {
+        file: vec![with_raw_options(&file, fields)],
+    };
+    let pool = DescriptorPool::decode(set.encode_to_vec().as_slice()).unwrap();
+    pool.get_message_by_name("foreign.Message").unwrap()
+}
+
+/// The file with options that prost's types can't hold: written through the descriptors of a pool
+/// that knows none of our extensions.
+fn with_raw_options(file: &FileDescriptorProto, fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let google = DescriptorPool::global();
+    let descriptor = google
+        .get_message_by_name("google.protobuf.FileDescriptorProto")
+        .unwrap();
+    let mut file = DynamicMessage::decode(descriptor, file.encode_to_vec().as_slice()).unwrap();
+    let messages = file
+        .get_field_by_name_mut("message_type")
+        .unwrap()
+        .as_list_mut()
+        .unwrap();
+    let message = messages[0].as_message_mut().unwrap();
+    let declared = message
+        .get_field_by_name_mut("field")
+        .unwrap()
+        .as_list_mut()
+        .unwrap();
+    for (field, (_, raw)) in declared.iter_mut().zip(fields) {
+        let options = google
+            .get_message_by_name("google.protobuf.FieldOptions")
+            .unwrap();
+        let options = DynamicMessage::decode(options, *raw).unwrap();
+        field
+            .as_message_mut()
+            .unwrap()
+            .set_field_by_name("options", prost_reflect::Value::Message(options));
+    }
+    file.encode_to_vec()
+}
+
+fn raw_bool(number: u32, value: bool) -> Vec<u8> {
+    let mut raw = Vec::new();
+    prost::encoding::bool::encode(number, &value, &mut raw);
+    raw
+}
+
+#[test]
+fn keys_of_a_stranger_are_found_by_number_in_declaration_order() {
+    let key = raw_bool(1080, true);
+    let legacy = raw_bool(50002, true);
+    let plain = FieldOptions {
+        deprecated: Some(true),
+        ..Default::default()
+    }
+    .encode_to_vec();
+    let stranger = foreign_message(&[
+        ("zebra", &key),
+        ("plain", &plain),
+        ("ant", &legacy),
+        ("not", &raw_bool(1080, false)),
+    ]);
+    assert!(
+        stranger
+            .parent_pool()
+            .get_extension_by_name(names::ENTITY_KEY)
+            .is_none()
+    );
+    assert_eq!(key_names(&stranger), ["zebra", "ant"]);
+}
+
+#[test]
+fn another_option_under_the_old_number_is_no_key_and_hides_none() {
+    let mut somebody_elses = Vec::new();
+    prost::encoding::string::encode(50002, &"theirs".to_owned(), &mut somebody_elses);
+    let mut both = somebody_elses.clone();
+    both.extend(raw_bool(1080, true));
+    let stranger = foreign_message(&[("theirs", &somebody_elses), ("both", &both)]);
+    assert_eq!(key_names(&stranger), ["both"]);
+}
