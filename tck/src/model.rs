@@ -68,7 +68,7 @@ pub enum ModelError {
 }
 
 /// A message of the event sourced models, as an `Any` names it.
-trait Packed: Message + Default {
+pub(crate) trait Packed: Message + Default {
     const TYPE_URL: &'static str;
 }
 
@@ -84,7 +84,7 @@ impl Packed for Persisted {
     const TYPE_URL: &'static str = "type.googleapis.com/cloudstate.tck.model.Persisted";
 }
 
-fn pack<M: Packed>(message: &M) -> Any {
+pub(crate) fn pack<M: Packed>(message: &M) -> Any {
     Any {
         type_url: M::TYPE_URL.to_owned(),
         value: message.encode_to_vec(),

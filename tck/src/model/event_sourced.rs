@@ -57,11 +57,16 @@ pub enum Action {
 impl Entity {
     /// A fresh entity of an event sourced TCK service, or `None` if there is no service of this name.
     pub fn new(service: &str) -> Option<Entity> {
-        Some(Entity {
-            service: Service::named(service)?,
+        Service::named(service).map(Entity::of)
+    }
+
+    /// A fresh entity of this service.
+    pub fn of(service: Service) -> Entity {
+        Entity {
+            service,
             sequence: 0,
             state: String::new(),
-        })
+        }
     }
 
     /// The sequence number of the last event.

@@ -4,9 +4,9 @@ use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
     Entity, EntityPassivationStrategy, EntitySpec, ServiceInfo, TimeoutPassivationStrategy,
 };
-use cloudstate_protocol::descriptors;
-use prost::Message;
-use prost_reflect::{DescriptorPool, FileDescriptor};
+use cloudstate_protocol::names::tck;
+use cloudstate_protocol::{descriptors, names};
+use prost_reflect::DescriptorPool;
 use prost_types::{FileDescriptorProto, MethodDescriptorProto, ServiceDescriptorProto};
 use std::sync::LazyLock;
 
@@ -22,12 +22,6 @@ pub enum Service {
     /// Asks for a short passivation timeout.
     Configured,
 }
-
-/// The entity type of them all.
-pub const ENTITY_TYPE: &str = "cloudstate.eventsourced.EventSourced";
-
-/// What `EventSourcedConfigured` asks for, in milliseconds.
-pub const CONFIGURED_TIMEOUT: i64 = 100;
 
 impl Service {
     /// All of them.
@@ -48,10 +42,10 @@ impl Service {
     /// The full name.
     pub fn name(self) -> &'static str {
         match self {
-            Service::TckModel => "cloudstate.tck.model.EventSourcedTckModel",
+            Service::TckModel => tck::EVENT_SOURCED_MODEL,
             Service::TckModelBrief => "cloudstate.tck.model.EventSourcedTckModelBrief",
-            Service::Two => "cloudstate.tck.model.EventSourcedTwo",
-            Service::Configured => "cloudstate.tck.model.EventSourcedConfigured",
+            Service::Two => tck::EVENT_SOURCED_TWO,
+            Service::Configured => tck::EVENT_SOURCED_CONFIGURED,
         }
     }
 
@@ -66,10 +60,10 @@ impl Service {
     /// Under which its journals are kept.
     pub fn persistence_id(self) -> &'static str {
         match self {
-            Service::TckModel => "event-sourced-tck-model",
+            Service::TckModel => tck::EVENT_SOURCED_MODEL_ID,
             Service::TckModelBrief => "event-sourced-tck-model-brief",
-            Service::Two => "event-sourced-two",
-            Service::Configured => "event-sourced-configured",
+            Service::Two => tck::EVENT_SOURCED_TWO_ID,
+            Service::Configured => tck::EVENT_SOURCED_CONFIGURED_ID,
         }
     }
 
@@ -80,7 +74,7 @@ impl Service {
 
     fn entity(self, timeout: Option<i64>) -> Entity {
         Entity {
-            entity_type: ENTITY_TYPE.to_owned(),
+            entity_type: names::EVENT_SOURCED.to_owned(),
             service_name: self.name().to_owned(),
             persistence_id: self.persistence_id().to_owned(),
             passivation_strategy: timeout.map(|timeout| EntityPassivationStrategy {
@@ -97,7 +91,7 @@ pub fn entity_spec() -> EntitySpec {
         vec![
             Service::TckModel.entity(None),
             Service::Two.entity(None),
-            Service::Configured.entity(Some(CONFIGURED_TIMEOUT)),
+            Service::Configured.entity(Some(tck::PASSIVATION_TIMEOUT_MILLIS)),
         ],
     )
 }
@@ -111,8 +105,11 @@ pub fn entity_spec_with_brief(timeout_ms: i64) -> EntitySpec {
 }
 
 fn spec_of(described: Service, entities: Vec<Entity>) -> EntitySpec {
+    let file = descriptor_pool()
+        .get_service_by_name(described.name())
+        .map(|s| s.parent_file());
     EntitySpec {
-        proto: file_descriptor_set(described),
+        proto: descriptors::descriptor_set_of(file),
         entities,
         service_info: Some(ServiceInfo {
             service_name: "cloudstate-tck-model".to_owned(),
@@ -120,8 +117,8 @@ fn spec_of(described: Service, entities: Vec<Entity>) -> EntitySpec {
             service_runtime: "rust".to_owned(),
             support_library_name: env!("CARGO_PKG_NAME").to_owned(),
             support_library_version: env!("CARGO_PKG_VERSION").to_owned(),
-            protocol_major_version: 0,
-            protocol_minor_version: 2,
+            protocol_major_version: names::PROTOCOL_VERSION.0,
+            protocol_minor_version: names::PROTOCOL_VERSION.1,
         }),
     }
 }
@@ -160,35 +157,6 @@ fn brief_file(pool: &DescriptorPool) -> FileDescriptorProto {
         syntax: Some("proto3".to_owned()),
         ..Default::default()
     }
-}
-
-/// A `FileDescriptorSet` of files that are encoded already: the generated type would lose custom options.
-#[derive(Clone, PartialEq, Message)]
-struct EncodedFiles {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    file: Vec<Vec<u8>>,
-}
-
-/// The file of a service and its imports, each after what it imports.
-fn file_descriptor_set(service: Service) -> Vec<u8> {
-    let mut files = Vec::new();
-    if let Some(service) = descriptor_pool().get_service_by_name(service.name()) {
-        add_with_imports(&service.parent_file(), &mut files);
-    }
-    EncodedFiles {
-        file: files.iter().map(FileDescriptor::encode_to_vec).collect(),
-    }
-    .encode_to_vec()
-}
-
-fn add_with_imports(file: &FileDescriptor, files: &mut Vec<FileDescriptor>) {
-    if files.contains(file) {
-        return;
-    }
-    for import in file.dependencies() {
-        add_with_imports(&import, files);
-    }
-    files.push(file.clone());
 }
 
 #[cfg(test)]

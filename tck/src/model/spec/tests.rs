@@ -1,4 +1,5 @@
 use super::*;
+use prost::Message as _;
 use prost_reflect::Value;
 use std::collections::HashSet;
 
@@ -18,7 +19,7 @@ fn every_entity_is_a_described_service_with_an_entity_key() {
         .zip([0, 2, 3, 1].map(|i| Service::ALL[i]))
     {
         assert_eq!(entity.service_name, service.name());
-        assert_eq!(entity.entity_type, ENTITY_TYPE);
+        assert_eq!(entity.entity_type, names::EVENT_SOURCED);
         let described = pool.get_service_by_name(service.name()).unwrap();
         let methods: Vec<_> = described.methods().collect();
         assert_eq!(methods.len(), 1);

@@ -1,0 +1,235 @@
+//! (3) From inputs to a scenario: names and values are given out, and the model says what is answered.
+
+use super::generate::{Ask, Input, Target, Text};
+use crate::model::event_sourced::{Action, Entity, Outcome};
+use crate::model::pack;
+use crate::model::spec::Service;
+use crate::play::protocol::answer_of;
+use crate::scenario::{Answer, Call, Scenario, Source, Span, Step, StepKind, Verifies, message};
+use cloudstate_protocol::tck::model::request_action::Action as Wanted;
+use cloudstate_protocol::tck::model::{Effect, Emit, Fail, Forward, Request, RequestAction};
+use std::sync::Arc;
+
+/// The suite of all generated scenarios.
+pub const SUITE: &str = "generated";
+
+/// The scenario of these inputs.
+pub fn expand(id: String, title: String, inputs: &[Input]) -> Scenario {
+    let mut chart = Chart::default();
+    let steps = inputs.iter().map(|input| chart.step(input)).collect();
+    Scenario {
+        source: Arc::new(Source {
+            name: format!("{SUITE}/{id}"),
+            text: String::new(),
+        }),
+        span: HERE,
+        suite: SUITE.to_owned(),
+        id,
+        title,
+        service: Service::TckModel.name().to_owned(),
+        verifies: Vec::new(),
+        scripted: None,
+        needs: Vec::new(),
+        ids: chart.ids,
+        spec: None,
+        chart: steps,
+    }
+}
+
+/// A generated chart stands in no file.
+const HERE: Span = Span { start: 0, end: 0 };
+
+/// Package of the services; charts leave it out.
+const PACKAGE: &str = "cloudstate.tck.model";
+
+/// What was given out in a chart so far.
+struct Chart {
+    /// The entity under exploration.
+    entity: Entity,
+    /// The names of others.
+    ids: Vec<String>,
+    /// How many texts have letters.
+    texts: usize,
+}
+
+impl Default for Chart {
+    fn default() -> Self {
+        Chart {
+            entity: Entity::of(Service::TckModel),
+            ids: Vec::new(),
+            texts: 0,
+        }
+    }
+}
+
+impl Chart {
+    fn step(&mut self, input: &Input) -> Step {
+        match input {
+            Input::Process(asks) => {
+                let request = self.request(String::new(), asks);
+                let outcome = self
+                    .entity
+                    .handle(Service::TckModel.method(), &pack(&request))
+                    .ok();
+                let verifies = outcome.as_ref().map_or([""; 2], verified);
+                step(
+                    call(Service::TckModel.method(), &request, outcome),
+                    &verifies,
+                )
+            }
+            Input::Two(target, asks) => {
+                let id = self.target(*target);
+                let request = self.request(id, asks);
+                let outcome =
+                    Entity::of(Service::Two).handle(Service::Two.method(), &pack(&request));
+                let verifies = [
+                    "tck-models.two-answers-empty",
+                    "commands.answers-its-caller",
+                ];
+                step(
+                    call("EventSourcedTwo.Call", &request, outcome.ok()),
+                    &verifies,
+                )
+            }
+            Input::Passivate => {
+                let verifies = [
+                    "passivation.function-completes",
+                    "passivation.idle-half-close",
+                ];
+                step(StepKind::Passivate, &verifies)
+            }
+        }
+    }
+
+    fn request(&mut self, id: String, asks: &[Ask]) -> Request {
+        let action = |ask| RequestAction {
+            action: Some(self.wanted(ask)),
+        };
+        Request {
+            id,
+            actions: asks.iter().map(action).collect(),
+        }
+    }
+
+    fn wanted(&mut self, ask: &Ask) -> Wanted {
+        match ask {
+            Ask::Emit(text) => Wanted::Emit(Emit {
+                value: self.text(*text),
+            }),
+            Ask::Fail(text) => Wanted::Fail(Fail {
+                message: self.text(*text),
+            }),
+            Ask::Forward(target) => Wanted::Forward(Forward {
+                id: self.target(*target),
+            }),
+            Ask::Effect(target) => self.effect(*target, true),
+            Ask::AsynchronousEffect => self.effect(Target::Fresh, false),
+        }
+    }
+
+    fn effect(&mut self, target: Target, synchronous: bool) -> Wanted {
+        Wanted::Effect(Effect {
+            id: self.target(target),
+            synchronous,
+        })
+    }
+
+    fn text(&mut self, text: Text) -> String {
+        match text {
+            Text::Empty => String::new(),
+            Text::Plain => self.letters(),
+            Text::Unicode => format!("{}é", self.letters()),
+        }
+    }
+
+    /// A to Z, then AA to AZ, BA to BZ, and so on.
+    fn letters(&mut self) -> String {
+        let mut letters = Vec::new();
+        let mut rest = self.texts;
+        self.texts += 1;
+        loop {
+            letters.push(char::from(b'A' + (rest % 26) as u8));
+            match rest / 26 {
+                0 => return letters.iter().rev().collect(),
+                more => rest = more - 1,
+            }
+        }
+    }
+
+    /// The `$name` of a target, declared when it is first used.
+    fn target(&mut self, target: Target) -> String {
+        let name = match target {
+            Target::Shared => "shared".to_owned(),
+            Target::Fresh => format!("target{}", self.ids.len() + 1),
+        };
+        if !self.ids.contains(&name) {
+            self.ids.push(name.clone());
+        }
+        format!("${name}")
+    }
+}
+
+/// What a call of the model is evidence for: one requirement on the function, one on the proxy.
+fn verified(outcome: &Outcome) -> [&'static str; 2] {
+    match outcome.action {
+        Action::Failure(_) => [
+            "tck-models.event-sourced-fail",
+            "failures.description-reaches-client",
+        ],
+        Action::Forward { .. } => [
+            "tck-models.event-sourced-forward",
+            "effects.forward-answers-client",
+        ],
+        Action::Reply(_) if !outcome.effects.is_empty() => {
+            ["tck-models.event-sourced-effect", "effects.executed"]
+        }
+        Action::Reply(_) if outcome.snapshot.is_some() => [
+            "tck-models.event-sourced-snapshot-every-five",
+            "commands.answers-its-caller",
+        ],
+        Action::Reply(_) if !outcome.events.is_empty() => [
+            "tck-models.event-sourced-emit",
+            "commands.answers-its-caller",
+        ],
+        Action::Reply(_) => [
+            "tck-models.event-sourced-state",
+            "commands.answers-its-caller",
+        ],
+    }
+}
+
+fn step(kind: StepKind, verifies: &[&str]) -> Step {
+    let named = |name: &&str| Verifies {
+        name: (*name).to_owned(),
+        span: HERE,
+    };
+    Step {
+        span: HERE,
+        verifies: verifies.iter().map(named).collect(),
+        kind,
+    }
+}
+
+/// What the model refuses stays unanswered here; the play then finds out and says why.
+fn call(target: &str, request: &Request, outcome: Option<Outcome>) -> StepKind {
+    let answer = outcome.map_or_else(Answer::default, |o| answer_of(HERE, &o, PACKAGE));
+    StepKind::Call(Box::new(Call {
+        span: HERE,
+        target: target.to_owned(),
+        alias: None,
+        id: None,
+        node: None,
+        request: Some(message::payload_to_node(&pack(request), PACKAGE, HERE)),
+        metadata: None,
+        during: Vec::new(),
+        returns: None,
+        replay: None,
+        synchronous: false,
+        answer,
+        stream: None,
+        then: None,
+    }))
+}
+
+#[cfg(test)]
+mod tests;
