@@ -1,7 +1,8 @@
 //! (3)(7) Generated scenarios and their shrinking.
 //!
-//! A seed gives inputs of the model ([`generate`]), the model's answers make them a chart ([`expand`]), and
-//! where such a chart fails, fewer and simpler inputs are tried until the failure is small ([`shrink`]).
+//! A seed gives inputs of the model ([`mod@generate`]), the model's answers make them a chart ([`mod@expand`]),
+//! and where such a chart fails, fewer and simpler inputs are tried until the failure is small
+//! ([`mod@shrink`]).
 
 pub mod expand;
 pub mod generate;
