@@ -3,7 +3,10 @@
 //! A send is stamped before its bytes leave, a receive after it is read, in one sequence; [`Recorder`] is the
 //! only writer.
 
+pub mod decode;
 pub mod file;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod text;
 
 use crate::scenario::{Party, Role};

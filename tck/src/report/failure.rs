@@ -29,11 +29,11 @@ pub(super) fn lines(report: &Report, result: &ScenarioResult, paint: Paint) -> V
     match result.root() {
         Some(root) => {
             out.extend(requirement(report, root, paint));
-            out.extend(drawing(result));
+            out.extend(drawing(result, paint));
             out.extend(difference(root, paint));
             out.extend(others(result, root, paint));
         }
-        None => out.extend(drawing(result)),
+        None => out.extend(drawing(result, paint)),
     }
     if let Some(error) = &result.error {
         out.push(format!(
@@ -121,13 +121,16 @@ fn requirement(report: &Report, root: &Finding, paint: Paint) -> Vec<String> {
     out
 }
 
-fn drawing(result: &ScenarioResult) -> Vec<String> {
+fn drawing(result: &ScenarioResult, paint: Paint) -> Vec<String> {
     if result.diagram.is_empty() {
         return Vec::new();
     }
     let mut out: Vec<String> = clean(&result.diagram)
         .lines()
-        .map(|line| format!("  {line}").trim_end().to_owned())
+        .map(|line| match format!("  {line}").trim_end() {
+            line if line.contains('✗') || line.contains('━') => paint.red(line),
+            line => line.to_owned(),
+        })
         .collect();
     out.push(String::new());
     out
