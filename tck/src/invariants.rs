@@ -1,1 +1,19 @@
-//! Rules that hold on every stream, whatever the chart.
+//! Rules that hold on every stream, whatever the chart. Each carries one requirement and blames the sender.
+//!
+//! On a stream where the kit broke a rule because the chart says so, they stop, and only the chart speaks.
+
+pub mod discovery;
+pub mod event_sourced;
+
+use crate::judge::{Bench, Objection};
+use crate::scenario::Party;
+
+/// All invariants over the transcript of one play.
+pub fn check(bench: &mut Bench<'_>) {
+    event_sourced::check(bench);
+}
+
+/// An objection to one entry.
+pub(crate) fn at(entry: u64, blame: Party, summary: impl Into<String>) -> Objection {
+    Objection { blame, summary: summary.into(), mismatches: Vec::new(), index: None, entry: Some(entry) }
+}

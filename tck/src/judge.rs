@@ -1,5 +1,310 @@
-//! (5) The same play over the transcript: findings, blame, verdict.
+//! (5) The judge: the same play over the transcript, and the invariants: findings, blame, verdict. Pure.
+//!
+//! Contents are compared here and nowhere else. Every finding names one requirement: the invariant's own, or
+//! the one that the step (or scenario) verifies, or else the one that holds for that kind of message.
 
+pub mod contents;
 pub mod finding;
 
 pub use finding::{Finding, Mismatch, Severity, Verdict};
+
+use crate::invariants;
+use crate::play::script::{MoveKind, Origin, Script};
+use crate::play::{Play, Stop};
+use crate::requirement::{Level, Requirements};
+use crate::scenario::{Party, Role};
+use crate::transcript::Transcript;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What the judge says of one play.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    /// The first is the root, unless it is marked a consequence.
+    pub findings: Vec<Finding>,
+    /// Requirements whose check was evaluated with its premise true.
+    pub covered: BTreeSet<String>,
+    /// Where the specification leaves a choice: what was chosen, as `requirement: choice`.
+    pub choices: BTreeSet<String>,
+    /// The kit or the scenario is at fault.
+    pub error: Option<String>,
+}
+
+impl Judgement {
+    /// The worst of the findings.
+    pub fn verdict(&self) -> Verdict {
+        let of = |finding: &Finding| match (finding.severity, finding.blame) {
+            (Severity::Warning, _) => Verdict::Pass,
+            (Severity::Failure, Some(_)) => Verdict::Fail,
+            (Severity::Failure, None) => Verdict::Inconclusive,
+        };
+        let counted = self.findings.iter().filter(|finding| !finding.consequence);
+        let worst = counted.map(of).max().unwrap_or(Verdict::Pass);
+        if self.error.is_some() { Verdict::Error } else { worst }
+    }
+
+    /// The finding that the others follow from.
+    pub fn root(&self) -> Option<&Finding> {
+        let failures = |f: &&Finding| !f.consequence && f.severity == Severity::Failure;
+        self.findings.iter().find(failures).or(self.findings.first())
+    }
+}
+
+/// Judges a transcript by its script.
+pub fn judge(script: &Arc<Script>, transcript: &Transcript) -> Judgement {
+    let mut play = Play::new(script.clone());
+    for entry in &transcript.entries {
+        play.observe(entry);
+    }
+    let case = Case { script, play: &play, transcript };
+    let mut bench = Bench { case: &case, judgement: Judgement::default() };
+    invariants::check(&mut bench);
+    contents::check(&mut bench);
+    order(&mut bench);
+    stopped(&mut bench);
+    bench.conclude()
+}
+
+/// What is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// What should have happened.
+    pub script: &'a Script,
+    /// The play at its end.
+    pub play: &'a Play,
+    /// What happened.
+    pub transcript: &'a Transcript,
+}
+
+/// Collects findings and coverage.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// What is judged.
+    pub case: &'a Case<'a>,
+    judgement: Judgement,
+}
+
+/// Who deviates, where, and how: a finding before its requirement is looked up.
+#[derive(Clone, Debug)]
+pub struct Objection {
+    /// The party.
+    pub blame: Party,
+    /// One sentence.
+    pub summary: String,
+    /// Differences, if contents differ.
+    pub mismatches: Vec<Mismatch>,
+    /// The move of the script.
+    pub index: Option<usize>,
+    /// The entry.
+    pub entry: Option<u64>,
+}
+
+impl Bench<'_> {
+    /// The check of a requirement was evaluated.
+    pub fn covered(&mut self, requirement: &str) {
+        self.judgement.covered.insert(requirement.to_owned());
+    }
+
+    /// A permission was used, or not.
+    pub fn chose(&mut self, requirement: &str, choice: &str) {
+        self.judgement.choices.insert(format!("{requirement}: {choice}"));
+    }
+
+    /// A deviation from a requirement. An entry is objected to once.
+    pub fn object(&mut self, requirement: &str, objection: Objection) {
+        self.covered(requirement);
+        let known = objection.entry.is_some()
+            && self.judgement.findings.iter().any(|finding| finding.entry == objection.entry);
+        if known {
+            return;
+        }
+        let role = self.case.script.role;
+        if role.kit_plays(objection.blame) {
+            let text = format!(
+                "the kit as {} broke {requirement}, and the chart doesn't ask for that: {}",
+                objection.blame, objection.summary
+            );
+            self.judgement.error.get_or_insert(text);
+            return;
+        }
+        let level = Requirements::embedded().get(requirement).map_or(Level::Must, |r| r.level);
+        let step = objection.index.map(|index| self.case.script.moves[index].step);
+        self.judgement.findings.push(Finding {
+            requirement: requirement.to_owned(),
+            severity: if level == Level::Must { Severity::Failure } else { Severity::Warning },
+            blame: Some(objection.blame),
+            summary: objection.summary,
+            mismatches: objection.mismatches,
+            step: step.map(|step| self.case.script.steps[step].span),
+            entry: objection.entry,
+            consequence: false,
+        });
+    }
+
+    /// The requirements of a step that bind a party: its own, else the scenario's.
+    pub fn verified_by(&self, index: usize, party: Party, scenario_too: bool) -> Vec<String> {
+        let script = self.case.script;
+        let step = &script.steps[script.moves[index].step];
+        let binds = |name: &&String| {
+            Requirements::embedded().get(name).is_some_and(|requirement| requirement.party == party)
+        };
+        let own: Vec<String> = step.verifies.iter().filter(binds).cloned().collect();
+        if !own.is_empty() || !scenario_too {
+            return own;
+        }
+        let names = script.scenario.verifies.iter().map(|v| &v.name);
+        names.filter(binds).cloned().collect()
+    }
+
+    fn conclude(mut self) -> Judgement {
+        let script = self.case.script;
+        self.judgement.findings.sort_by_key(|f| (f.severity == Severity::Warning, f.entry.unwrap_or(u64::MAX)));
+        if script.role == Role::Stack {
+            let root = self.judgement.findings.first().and_then(|finding| finding.blame);
+            for finding in self.judgement.findings.iter_mut().skip(1) {
+                finding.consequence = finding.blame != root;
+            }
+        }
+        if let Some(Stop::Broken(text)) = self.case.play.stop() {
+            self.judgement.error.get_or_insert(text.clone());
+        }
+        let unreached = self.case.play.stop().is_none() && self.case.play.unreached() > 0;
+        if unreached && self.judgement.error.is_none() {
+            self.judgement.error = Some("the transcript ends before the chart does".to_owned());
+        }
+        self.judgement
+    }
+}
+
+/// Messages that came before what they had to wait for. Only what the kit sent (or handed on) is evidence.
+fn order(bench: &mut Bench<'_>) {
+    let script = bench.case.script;
+    for aligned in bench.case.play.aligned() {
+        let this = &script.moves[aligned.index];
+        if this.from() != Party::Proxy || this.by_kit(script.role) {
+            continue;
+        }
+        for &before in &this.after {
+            let earlier = &script.moves[before];
+            if earlier.to() != Party::Proxy {
+                continue;
+            }
+            let requirement = order_requirement(script, &this.kind, &earlier.kind);
+            let in_time = bench.case.play.entry_of(before).is_some_and(|entry| entry < aligned.entry);
+            if in_time {
+                bench.covered(requirement);
+                continue;
+            }
+            let (this, earlier) = (script.describe(aligned.index), script.describe(before));
+            bench.object(
+                requirement,
+                Objection {
+                    blame: Party::Proxy,
+                    summary: format!("{this} came before {earlier}, and should have waited for it"),
+                    mismatches: Vec::new(),
+                    index: Some(aligned.index),
+                    entry: Some(aligned.entry),
+                },
+            );
+        }
+    }
+}
+
+fn order_requirement(script: &Script, this: &MoveKind, earlier: &MoveKind) -> &'static str {
+    let effect = |call: &usize| matches!(script.calls[*call].origin, Origin::Effect { .. });
+    match (this, earlier) {
+        (MoveKind::Return(_) | MoveKind::Command(_), MoveKind::Answer(c)) if effect(c) => {
+            "effects.synchronous-awaited"
+        }
+        (MoveKind::Return(c), MoveKind::Answer(_)) if script.calls[*c].forward.is_some() => {
+            "effects.forward-answers-client"
+        }
+        (MoveKind::Command(c), MoveKind::Answer(_)) if effect(c) => "effects.executed",
+        _ => "commands.answers-its-caller",
+    }
+}
+
+/// Why the play ended early, as a finding.
+fn stopped(bench: &mut Bench<'_>) {
+    match bench.case.play.stop().cloned() {
+        None | Some(Stop::Broken(_)) => {}
+        Some(Stop::Unexpected { entry, from, text, awaited }) => {
+            let waited = awaited.map(|index| bench.case.script.describe(index));
+            let waited = waited.unwrap_or_else(|| "the end".to_owned());
+            let requirement = awaited
+                .and_then(|index| bench.verified_by(index, from, true).into_iter().next())
+                .unwrap_or_else(|| unexpected_requirement(from).to_owned());
+            let objection = Objection {
+                blame: from,
+                summary: format!("the {from} sent {text}; expected {waited}"),
+                mismatches: Vec::new(),
+                index: awaited,
+                entry: Some(entry),
+            };
+            bench.object(&requirement, objection);
+        }
+        Some(Stop::Silence { entry, awaited: None }) => {
+            let objection = Objection {
+                blame: Party::Function,
+                summary: "the function did not complete its side of a half-closed stream".to_owned(),
+                mismatches: Vec::new(),
+                index: None,
+                entry: Some(entry),
+            };
+            bench.object("passivation.function-completes", objection);
+        }
+        Some(Stop::Silence { entry, awaited: Some(index) }) => silence(bench, entry, index),
+    }
+}
+
+fn silence(bench: &mut Bench<'_>, entry: u64, index: usize) {
+    let script = bench.case.script;
+    let this = &script.moves[index];
+    let blame = this.from();
+    let raw = !matches!(
+        this.kind,
+        MoveKind::Request(_) | MoveKind::Command(_) | MoveKind::Answer(_) | MoveKind::Return(_)
+    );
+    let requirement = bench
+        .verified_by(index, blame, raw)
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| silence_requirement(script, &this.kind).to_owned());
+    let objection = Objection {
+        blame,
+        summary: format!("{} did not come", script.describe(index)),
+        mismatches: Vec::new(),
+        index: Some(index),
+        entry: Some(entry),
+    };
+    bench.object(&requirement, objection);
+}
+
+fn unexpected_requirement(from: Party) -> &'static str {
+    match from {
+        Party::Function => "commands.answer-every-command",
+        Party::Proxy | Party::Client => "commands.delivered-once",
+    }
+}
+
+fn silence_requirement(script: &Script, kind: &MoveKind) -> &'static str {
+    match kind {
+        MoveKind::Command(call) => match script.calls[*call].origin {
+            Origin::Client => "commands.reaches-function",
+            Origin::Effect { .. } => "effects.executed",
+            Origin::Forward { .. } => "effects.forward-answers-client",
+        },
+        MoveKind::Return(_) | MoveKind::Request(_) => "commands.answers-its-caller",
+        MoveKind::Answer(_) => "commands.answer-every-command",
+        MoveKind::HalfClose(_) => "passivation.idle-half-close",
+        MoveKind::Complete(_) => "passivation.function-completes",
+        MoveKind::Fails(_) => "commands.rejects-protocol-errors",
+        MoveKind::Reported(_) => "failures.violation-reported",
+        MoveKind::Ends { from: Party::Proxy, .. } | MoveKind::Resets { from: Party::Proxy, .. } => {
+            "failures.violation-ends-stream"
+        }
+        MoveKind::Discover(_) => "discovery.proxy-calls-discover",
+        MoveKind::Spec(_) => "discovery.repeatable",
+        _ => "commands.answer-every-command",
+    }
+}

@@ -1,1 +1,352 @@
-//! Runs scenarios side by side.
+//! Runs scenarios side by side on what they share, and each that needs a subject of its own on that.
+
+mod stages;
+mod task;
+
+use crate::play::expand;
+use crate::report::{
+    Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, Standing, SystemInfo,
+};
+use crate::requirement::Requirements;
+use crate::scenario::{Role, Scenario, StepKind};
+use crate::system::{System, Waivers};
+use crate::{cast, explore, judge};
+use cast::Limits;
+use stages::Stages;
+pub use stages::StageError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use task::{Played, Task};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// What to run, on what.
+#[derive(Debug)]
+pub struct RunOptions {
+    /// The system under test.
+    pub system: System,
+    /// How it was named on the command line, for the command that runs one scenario again.
+    pub named: String,
+    /// In which roles.
+    pub roles: Vec<Role>,
+    /// The scenarios, selected.
+    pub scenarios: Vec<Arc<Scenario>>,
+    /// How many scenarios at once; by default 16, and in the sdk role as many as the function has streams.
+    pub jobs: Option<usize>,
+    /// Every deadline is multiplied by this.
+    pub time_scale: f64,
+    /// Of the generated scenarios.
+    pub seed: u64,
+    /// How many scenarios to generate in each role.
+    pub generated: usize,
+    /// Where scenario files of shrunk failures go.
+    pub counterexamples: Option<PathBuf>,
+    /// Where the transcripts of failing scenarios go.
+    pub transcripts: Option<PathBuf>,
+    /// A waiver that this run doesn't need fails it; off when only some scenarios are run.
+    pub strict_waivers: bool,
+}
+
+/// What happens, for whoever shows it.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// Something slow before the scenarios, for example a build.
+    Preparing(&'a str),
+    /// A role begins, with so many scenarios.
+    Role(Role, usize),
+    /// A scenario is over.
+    Ended(&'a ScenarioResult),
+}
+
+/// Does this scenario change or kill its subject, so that it needs one of its own?
+pub fn needs_own_subject(scenario: &Scenario) -> bool {
+    let process = |kind: &StepKind| matches!(kind, StepKind::Kill(_) | StepKind::Start(_));
+    let inside = |kind: &StepKind| match kind {
+        StepKind::Call(call) => call.then.as_ref().is_some_and(|then| process(&then.kind)),
+        _ => false,
+    };
+    scenario.spec.is_some()
+        || scenario.chart.iter().any(|step| process(&step.kind) || inside(&step.kind))
+}
+
+/// Runs everything and reports.
+///
+/// # Errors
+/// The system under test can't be reached or started.
+pub async fn run(options: RunOptions, progress: &dyn Fn(Progress<'_>)) -> Result<Report, StageError> {
+    let began = Instant::now();
+    let mut collected = Collected::default();
+    options.system.prepare(&options.roles, |line| progress(Progress::Preparing(line))).await?;
+    for role in &options.roles {
+        run_role(&options, *role, progress, &mut collected).await?;
+    }
+    let mut report = collected.report(&options);
+    report.duration_ms = Some(began.elapsed().as_millis() as u64);
+    Ok(report)
+}
+
+#[derive(Debug, Default)]
+struct Collected {
+    results: Vec<ScenarioResult>,
+    covered: BTreeMap<String, BTreeSet<Role>>,
+    choices: BTreeSet<(String, Role)>,
+    service_info: Vec<(String, String)>,
+    proxy_info: Vec<(String, String)>,
+}
+
+async fn run_role(
+    options: &RunOptions,
+    role: Role,
+    progress: &dyn Fn(Progress<'_>),
+    collected: &mut Collected,
+) -> Result<(), StageError> {
+    let limits = Limits::scaled(options.time_scale);
+    let brief = options.scenarios.iter().any(|scenario| expand::passivates(scenario));
+    let stages = Arc::new(Stages::open(&options.system, role, brief, limits).await?);
+    let (tasks, skipped) = plan(options, role, &stages);
+    progress(Progress::Role(role, tasks.len()));
+    for result in skipped {
+        progress(Progress::Ended(&result));
+        collected.results.push(result);
+    }
+    let jobs = options.jobs.unwrap_or_else(|| stages.jobs());
+    let mut again = Vec::new();
+    play_all(tasks, &stages, jobs, &mut |task, played| {
+        if played.died {
+            again.push(task);
+        } else {
+            collected.add(options, played, progress);
+        }
+    })
+    .await;
+    // Whose subject died under it is played once more, alone.
+    for task in again {
+        stages.revive().await?;
+        let played = task.play(&stages).await;
+        collected.add(options, played, progress);
+    }
+    if options.generated > 0 {
+        generated(options, role, &stages, jobs, progress, collected).await;
+    }
+    collected.announced(&stages).await;
+    stages.close().await;
+    Ok(())
+}
+
+async fn play_all(
+    tasks: Vec<Task>,
+    stages: &Arc<Stages>,
+    jobs: usize,
+    done: &mut dyn FnMut(Task, Played),
+) {
+    let places = Arc::new(Semaphore::new(jobs.max(1)));
+    let own = Arc::new(Semaphore::new(2));
+    let mut playing = JoinSet::new();
+    for task in tasks {
+        let (stages, places) = (stages.clone(), if task.own_subject { own.clone() } else { places.clone() });
+        playing.spawn(async move {
+            let streams = u32::try_from(task.streams().clamp(1, jobs.max(1))).unwrap_or(1);
+            let streams = if task.own_subject { 1 } else { streams };
+            let _place = places.acquire_many(streams).await;
+            let played = task.play(&stages).await;
+            (task, played)
+        });
+    }
+    while let Some(played) = playing.join_next().await {
+        if let Ok((task, played)) = played {
+            done(task, played);
+        }
+    }
+}
+
+/// What is played, and what isn't applicable.
+fn plan(options: &RunOptions, role: Role, stages: &Stages) -> (Vec<Task>, Vec<ScenarioResult>) {
+    let (mut tasks, mut skipped) = (Vec::new(), Vec::new());
+    for scenario in &options.scenarios {
+        let choices = expand::choices(scenario, role);
+        for choice in 0..choices {
+            let instance = (choices > 1).then(|| format!("restart={}", choice == 1));
+            let task = Task::new(scenario, role, choice, instance)
+                .and_then(|task| stages.applicable(&options.system, task));
+            match task {
+                Ok(task) => tasks.push(task),
+                Err(reason) => {
+                    let outcome = Outcome::NotApplicable { reason };
+                    skipped.push(result_of(scenario, role, None, outcome));
+                    break;
+                }
+            }
+        }
+    }
+    (tasks, skipped)
+}
+
+fn result_of(
+    scenario: &Scenario,
+    role: Role,
+    instance: Option<String>,
+    outcome: Outcome,
+) -> ScenarioResult {
+    let (line, _) = scenario.source.position(scenario.span.start);
+    ScenarioResult {
+        name: scenario.name(),
+        instance,
+        role,
+        title: scenario.title.clone(),
+        source: Place { file: scenario.source.name.clone(), line },
+        outcome,
+        findings: Vec::new(),
+        step_line: None,
+        diagram: String::new(),
+        log_tail: Vec::new(),
+        duration_ms: None,
+        rerun: String::new(),
+        entries: 0,
+        transcript: None,
+        error: None,
+    }
+}
+
+/// Generated scenarios: those that fail are confirmed, shrunk, and written as scenario files.
+async fn generated(
+    options: &RunOptions,
+    role: Role,
+    stages: &Arc<Stages>,
+    jobs: usize,
+    progress: &dyn Fn(Progress<'_>),
+    collected: &mut Collected,
+) {
+    let all = explore::generate(options.seed, options.generated);
+    let mut tasks = Vec::new();
+    let mut of_name = BTreeMap::new();
+    for generated in all {
+        let scenario = Arc::new(generated.scenario().clone());
+        let task = Task::new(&scenario, role, 0, None)
+            .and_then(|task| stages.applicable(&options.system, task));
+        if let Ok(task) = task {
+            of_name.insert(scenario.name(), generated);
+            tasks.push(task);
+        }
+    }
+    let mut failed = Vec::new();
+    play_all(tasks, stages, jobs, &mut |task, played| {
+        if played.judgement.verdict() >= judge::Verdict::Inconclusive {
+            failed.push((task.scenario.name(), played));
+        } else {
+            collected.add(options, played, progress);
+        }
+    })
+    .await;
+    failed.sort_by(|a, b| a.0.cmp(&b.0));
+    for (index, (name, played)) in failed.into_iter().enumerate() {
+        // One counterexample is worth reading; the others most likely have the same cause.
+        let generated = of_name.remove(&name).filter(|_| index == 0);
+        let played = match generated {
+            Some(generated) => task::shrink(options, role, stages, generated, played).await,
+            None => played,
+        };
+        collected.add(options, played, progress);
+    }
+}
+
+impl Collected {
+    fn add(&mut self, options: &RunOptions, played: Played, progress: &dyn Fn(Progress<'_>)) {
+        for name in &played.judgement.covered {
+            self.covered.entry(name.clone()).or_default().insert(played.result.role);
+        }
+        for choice in &played.judgement.choices {
+            self.choices.insert((choice.clone(), played.result.role));
+        }
+        let mut result = played.result;
+        result.rerun = format!(
+            "cloudstate-tck run {} --role {} --filter '{}'",
+            options.named, result.role, result.name
+        );
+        let failed = matches!(result.outcome, Outcome::Ran { verdict } if verdict != judge::Verdict::Pass);
+        if let (true, Some(folder)) = (failed, &options.transcripts) {
+            match task::write_transcript(folder, &result, &played.scenario, &played.transcript) {
+                Ok(path) => result.transcript = Some(path),
+                Err(error) => result.error = Some(format!("its transcript can't be written: {error}")),
+            }
+        }
+        options.system.waivers.excuse(&mut result);
+        progress(Progress::Ended(&result));
+        self.results.push(result);
+    }
+
+    async fn announced(&mut self, stages: &Stages) {
+        if let Some(info) = stages.service_info() {
+            self.service_info = info;
+        }
+        if let Some(info) = stages.proxy_info() {
+            self.proxy_info = info;
+        }
+    }
+
+    fn report(mut self, options: &RunOptions) -> Report {
+        self.results.sort_by(|a, b| (a.role, &a.name, &a.instance).cmp(&(b.role, &b.name, &b.instance)));
+        let requirements = Requirements::embedded().iter().map(|r| self.standing(r)).collect();
+        Report {
+            schema: SCHEMA_VERSION,
+            kit: env!("CARGO_PKG_VERSION").to_owned(),
+            started: None,
+            duration_ms: None,
+            system: SystemInfo {
+                name: options.system.name.clone(),
+                version: options.system.version.clone(),
+                roles: options.system.roles(),
+                service_info: std::mem::take(&mut self.service_info),
+                proxy_info: std::mem::take(&mut self.proxy_info),
+            },
+            roles: options.roles.clone(),
+            seed: options.seed,
+            requirements,
+            choices: self.choices.iter().map(|(choice, role)| choice_of(choice, *role)).collect(),
+            waivers: waivers(&options.system.waivers, &self.results, options.strict_waivers),
+            scenarios: self.results,
+        }
+    }
+
+    fn standing(&self, requirement: &crate::requirement::Requirement) -> RequirementResult {
+        let checked: Vec<Role> =
+            self.covered.get(&requirement.name).into_iter().flatten().copied().collect();
+        let named = |result: &&ScenarioResult| {
+            result.findings.iter().any(|f| f.requirement == requirement.name && !f.consequence)
+        };
+        let mut standing = if checked.is_empty() { Standing::NotChecked } else { Standing::Kept };
+        for result in self.results.iter().filter(named) {
+            let found = match (&result.outcome, requirement.level) {
+                (Outcome::Waived { .. }, _) => Standing::Waived,
+                (_, crate::requirement::Level::Must) => Standing::Broken,
+                _ => Standing::Warned,
+            };
+            standing = standing.max(found);
+        }
+        RequirementResult {
+            name: requirement.name.clone(),
+            level: requirement.level,
+            party: requirement.party,
+            sentence: requirement.sentence.clone(),
+            chapter: requirement.chapter.clone(),
+            checked,
+            standing,
+            untestable: requirement.untestable.clone(),
+        }
+    }
+}
+
+fn choice_of(text: &str, role: Role) -> Choice {
+    let (about, took) = text.split_once(": ").unwrap_or((text, ""));
+    let question = about.rsplit('.').next().unwrap_or(about).replace('-', " ");
+    Choice { about: about.to_owned(), role, question, took: took.to_owned() }
+}
+
+fn waivers(waivers: &Waivers, results: &[ScenarioResult], strict: bool) -> crate::report::Waivers {
+    let mut summary = waivers.summary(results);
+    if !strict {
+        summary.stale.retain(|stale| !stale.passing.is_empty());
+    }
+    summary
+}

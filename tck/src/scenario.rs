@@ -6,11 +6,13 @@
 //! compares it with one received.
 
 pub mod check;
+pub mod keys;
 pub mod message;
 pub mod node;
 pub mod read;
 pub mod schema;
 pub mod source;
+pub mod tree;
 pub mod write;
 
 pub use node::{Node, Value};

@@ -1,0 +1,293 @@
+//! The kit's door for proxies: there it is the user function, or stands before the real one.
+//!
+//! Scenarios claim what comes: an entity's stream by the entity id (or, if the proxy got the id wrong, by the
+//! payload of its first command), a report by the ids it mentions. What nobody claims is answered by the model,
+//! or handed on to the real function.
+
+use super::{Arrival, Mailbox};
+use crate::model::session::{Session, Step};
+use crate::play::protocol::{self, FromProxy};
+use crate::play::script::Script;
+use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
+use bytes::Bytes;
+use cloudstate_protocol::cloudstate::{EntitySpec, UserFunctionError};
+use prost::Message as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// What stands behind the door.
+#[derive(Clone, Debug)]
+pub enum Behind {
+    /// The kit itself is the function.
+    Kit,
+    /// The real function; the kit watches.
+    Function(SocketAddr),
+}
+
+/// The door, open.
+#[derive(Debug)]
+pub struct Door {
+    address: SocketAddr,
+    claims: Claims,
+    discovered: watch::Receiver<usize>,
+    _serving: tokio::task::JoinSet<()>,
+}
+
+/// An owner's claim; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    claims: Claims,
+    number: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Claims(Arc<Mutex<Owners>>);
+
+#[derive(Debug, Default)]
+struct Owners {
+    next: u64,
+    owners: Vec<Owner>,
+}
+
+#[derive(Clone, Debug)]
+struct Owner {
+    number: u64,
+    ids: Vec<String>,
+    payloads: Vec<Bytes>,
+    mailbox: Mailbox,
+    /// It has the subject for itself, and gets everything.
+    exclusive: bool,
+}
+
+impl Claims {
+    fn with<T>(&self, run: impl FnOnce(&mut Owners) -> T) -> T {
+        run(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn find(&self, is: impl Fn(&Owner) -> bool) -> Option<Owner> {
+        self.with(|all| all.owners.iter().find(|owner| owner.exclusive || is(owner)).cloned())
+    }
+
+    fn of_text(&self, text: &str) -> Option<Owner> {
+        self.find(|owner| owner.ids.iter().any(|id| text.contains(id.as_str())))
+    }
+
+    fn of_payload(&self, payload: &[u8]) -> Option<Owner> {
+        if payload.is_empty() {
+            return None;
+        }
+        self.find(|owner| owner.payloads.iter().any(|p| p == payload))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.claims.with(|all| all.owners.retain(|owner| owner.number != self.number));
+    }
+}
+
+impl Door {
+    /// Serves on the listener until the door is dropped.
+    ///
+    /// # Errors
+    /// The listener has no address.
+    pub fn open(listener: TcpListener, behind: Behind, spec: EntitySpec) -> std::io::Result<Door> {
+        let address = listener.local_addr()?;
+        let claims = Claims::default();
+        let (calls, mut incoming) = mpsc::unbounded_channel();
+        let (discoveries, discovered) = watch::channel(0);
+        let porter = Porter {
+            claims: claims.clone(),
+            behind,
+            spec: spec.encode_to_vec().into(),
+            discoveries: Arc::new(discoveries),
+        };
+        let mut serving = tokio::task::JoinSet::new();
+        serving.spawn(wire::serve(listener, calls));
+        serving.spawn(async move {
+            let mut answering = tokio::task::JoinSet::new();
+            while let Some(called) = incoming.recv().await {
+                answering.spawn(porter.clone().answer(called));
+                while answering.try_join_next().is_some() {}
+            }
+        });
+        Ok(Door { address, claims, discovered, _serving: serving })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on what belongs to the script's entities goes to this mailbox.
+    pub fn claim(&self, script: &Script, mailbox: Mailbox) -> Claim {
+        let ids = script.bindings.values().filter(|id| !id.is_empty()).cloned().collect();
+        let payloads = script.calls.iter().map(|call| call.payload.clone()).collect();
+        let exclusive = crate::run::needs_own_subject(&script.scenario);
+        let number = self.claims.with(|all| {
+            all.next += 1;
+            all.owners.push(Owner { number: all.next, ids, payloads, mailbox, exclusive });
+            all.next
+        });
+        Claim { claims: self.claims.clone(), number }
+    }
+
+    /// Waits until a proxy has called `discover` and was answered.
+    pub async fn discovered(&self) {
+        let mut discovered = self.discovered.clone();
+        let _ = discovered.wait_for(|count| *count > 0).await;
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Porter {
+    claims: Claims,
+    behind: Behind,
+    spec: Bytes,
+    discoveries: Arc<watch::Sender<usize>>,
+}
+
+impl Porter {
+    async fn answer(self, mut called: Called) {
+        match called.path.as_str() {
+            protocol::DISCOVER => self.discover(called).await,
+            protocol::REPORT_ERROR => self.report(called).await,
+            protocol::EVENT_SOURCED => self.entity(called).await,
+            _ => called.sender.end(12, "the kit's function doesn't serve this").await,
+        }
+    }
+
+    async fn discover(self, mut called: Called) {
+        let Event::Message(info) = called.receiver.next().await else {
+            return called.sender.end(3, "discover needs a ProxyInfo").await;
+        };
+        if let Some(owner) = self.claims.find(|_| false) {
+            self.tell(&owner, &called.path, &called.metadata, info.clone());
+        }
+        called.sender.send(self.spec.clone()).await;
+        called.sender.end(0, "").await;
+        self.discoveries.send_modify(|count| *count += 1);
+    }
+
+    async fn report(self, mut called: Called) {
+        let Event::Message(bytes) = called.receiver.next().await else {
+            return called.sender.end(3, "reportError needs a UserFunctionError").await;
+        };
+        let text = UserFunctionError::decode(bytes.clone()).map(|error| error.message).unwrap_or_default();
+        if let Some(owner) = self.claims.of_text(&text) {
+            self.tell(&owner, &called.path, &called.metadata, bytes.clone());
+        }
+        if let Behind::Function(address) = self.behind
+            && let Ok(connection) = Connection::open(address).await
+        {
+            connection.unary(protocol::REPORT_ERROR, bytes).await;
+        }
+        called.sender.send(Bytes::new()).await;
+        called.sender.end(0, "").await;
+    }
+
+    /// Gives a scenario a copy of a unary call that the kit answers by itself.
+    fn tell(&self, owner: &Owner, path: &str, metadata: &wire::Metadata, message: Bytes) {
+        let copy = Called {
+            path: path.to_owned(),
+            metadata: metadata.clone(),
+            receiver: Receiver::ended(),
+            sender: Sender::closed(),
+        };
+        let _ = owner.mailbox.send(Arrival::Called(Box::new(copy), vec![Event::Message(message)]));
+    }
+
+    /// Reads until it is known whose stream this is.
+    async fn entity(self, mut called: Called) {
+        let mut seen = Vec::new();
+        loop {
+            let event = called.receiver.next().await;
+            let owner = match &event {
+                Event::Message(bytes) => match protocol::read_in(bytes) {
+                    FromProxy::Init { entity, .. } => self.claims.of_text(&entity),
+                    FromProxy::Command(command) => {
+                        let payload = command.payload.unwrap_or_default().value;
+                        self.claims.of_text(&command.entity_id).or_else(|| self.claims.of_payload(&payload))
+                    }
+                    _ => None,
+                },
+                _ => None,
+            };
+            let decided = owner.is_some()
+                || !matches!(&event, Event::Message(bytes)
+                    if matches!(protocol::read_in(bytes), FromProxy::Init { .. } | FromProxy::Event { .. }));
+            seen.push(event);
+            match owner {
+                Some(owner) => {
+                    let _ = owner.mailbox.send(Arrival::Called(Box::new(called), seen));
+                    return;
+                }
+                None if decided => return self.unclaimed(called, seen).await,
+                None => {}
+            }
+        }
+    }
+
+    async fn unclaimed(self, called: Called, seen: Vec<Event>) {
+        match self.behind {
+            Behind::Kit => by_the_model(called, seen).await,
+            Behind::Function(address) => hand_on(called, seen, address).await,
+        }
+    }
+}
+
+/// The model answers: late effects, old entities, whatever no scenario waits for.
+async fn by_the_model(mut called: Called, seen: Vec<Event>) {
+    let mut session = Session::default();
+    let mut seen = seen.into_iter();
+    loop {
+        let event = match seen.next() {
+            Some(event) => event,
+            None => called.receiver.next().await,
+        };
+        let Event::Message(bytes) = event else {
+            return called.sender.end(0, "").await;
+        };
+        let step = match prost::Message::decode(bytes) {
+            Ok(message) => session.receive(message),
+            Err(error) => session.unreadable(&error.to_string()),
+        };
+        match step {
+            Step::Wait => {}
+            Step::Send(answer) => called.sender.send(answer.encode_to_vec().into()).await,
+            Step::Fail(answer) => {
+                called.sender.send(answer.encode_to_vec().into()).await;
+                return called.sender.end(0, "").await;
+            }
+        }
+    }
+}
+
+async fn hand_on(mut called: Called, seen: Vec<Event>, address: SocketAddr) {
+    let Ok(connection) = Connection::open(address).await else {
+        return called.sender.end(14, "the function can't be reached").await;
+    };
+    let (mut upstream, mut answers) = connection.call(&called.path, &called.metadata);
+    for event in seen {
+        if let Event::Message(bytes) = event {
+            upstream.send(bytes).await;
+        }
+    }
+    let mut asking = true;
+    loop {
+        tokio::select! {
+            event = called.receiver.next(), if asking => match event {
+                Event::Message(bytes) => upstream.send(bytes).await,
+                Event::HalfClose => { upstream.finish(); asking = false; }
+                _ => return upstream.reset().await,
+            },
+            event = answers.next() => match event {
+                Event::Message(bytes) => called.sender.send(bytes).await,
+                Event::End(status) => return called.sender.end(status.code, &status.message).await,
+                _ => {}
+            },
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What scenarios of one role share: where proxy and function are, the connections to them, the kit's own door,
+//! and the processes, if the kit started them.
+
+use super::door::Door;
+use crate::scenario::Party;
+use crate::system::{Managed, StartError};
+use crate::wire::Connection;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// One party under test: an address, connections, and perhaps a process.
+#[derive(Debug)]
+pub struct Subject {
+    address: SocketAddr,
+    connection: Mutex<Option<Connection>>,
+    process: Option<Mutex<Managed>>,
+}
+
+impl Subject {
+    /// A party that somebody else runs.
+    pub fn at(address: SocketAddr) -> Subject {
+        Subject { address, connection: Mutex::default(), process: None }
+    }
+
+    /// A party that the kit runs.
+    pub fn managed(process: Managed) -> Subject {
+        let address = process.address();
+        Subject { address, connection: Mutex::default(), process: Some(Mutex::new(process)) }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A live connection, shared by the scenarios.
+    ///
+    /// # Errors
+    /// It doesn't accept one.
+    pub async fn connection(&self) -> io::Result<Connection> {
+        let mut held = self.connection.lock().await;
+        if let Some(connection) = held.as_ref().filter(|connection| !connection.is_closed()) {
+            return Ok(connection.clone());
+        }
+        let connection = Connection::open(self.address).await?;
+        *held = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// The last lines that its process printed.
+    pub async fn last_words(&self, lines: usize) -> Vec<String> {
+        match &self.process {
+            Some(process) => process.lock().await.log_tail(lines),
+            None => Vec::new(),
+        }
+    }
+
+    /// Its process has ended, though nobody asked for that: how.
+    pub async fn died(&self) -> Option<String> {
+        self.process.as_ref()?.lock().await.died()
+    }
+
+    /// Ends its process in good order.
+    pub async fn stop(&self) {
+        if let Some(process) = &self.process {
+            process.lock().await.stop().await;
+        }
+    }
+}
+
+/// Where scenarios are played.
+#[derive(Debug, Default)]
+pub struct Stage {
+    /// The user function under test, or behind the interceptor.
+    pub function: Option<Subject>,
+    /// The proxy under test.
+    pub proxy: Option<Subject>,
+    /// Where the kit is the function, or listens in.
+    pub door: Option<Door>,
+}
+
+impl Stage {
+    /// The kit's door, if this role has one.
+    pub fn door(&self) -> Option<&Door> {
+        self.door.as_ref()
+    }
+
+    /// A connection to the proxy's door.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn proxy(&self) -> io::Result<Connection> {
+        connection(self.proxy.as_ref(), "proxy").await
+    }
+
+    /// A connection to the function.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn function(&self) -> io::Result<Connection> {
+        connection(self.function.as_ref(), "function").await
+    }
+
+    /// Kills the process of a party, if the kit started it.
+    pub async fn kill(&self, party: Party) {
+        if let Some(process) = self.process(party) {
+            process.lock().await.kill().await;
+        }
+    }
+
+    /// Starts a party's process; `wait`: until it accepts connections.
+    ///
+    /// # Errors
+    /// It isn't the kit's to start, or it doesn't start in time.
+    pub async fn start(&self, party: Party, wait: bool, patience: Duration) -> Result<(), StartError> {
+        let Some(process) = self.process(party) else {
+            return Err(StartError::not_managed(party));
+        };
+        let mut process = process.lock().await;
+        process.start().await?;
+        if wait { process.accepts(patience).await } else { Ok(()) }
+    }
+
+    fn process(&self, party: Party) -> Option<&Mutex<Managed>> {
+        let subject = match party {
+            Party::Proxy => self.proxy.as_ref(),
+            Party::Function => self.function.as_ref(),
+            Party::Client => None,
+        };
+        subject?.process.as_ref()
+    }
+}
+
+async fn connection(subject: Option<&Subject>, party: &str) -> io::Result<Connection> {
+    match subject {
+        Some(subject) => subject.connection().await,
+        None => Err(io::Error::other(format!("there is no {party} in this role"))),
+    }
+}

@@ -1,0 +1,106 @@
+//! What an entity spec must be.
+
+use cloudstate_protocol::cloudstate::EntitySpec;
+use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
+use prost::Message as _;
+use prost_reflect::DescriptorPool;
+use prost_types::FileDescriptorSet;
+use std::collections::BTreeSet;
+
+const TYPES: [&str; 4] = [
+    "cloudstate.eventsourced.EventSourced",
+    "cloudstate.valueentity.ValueEntity",
+    "cloudstate.crdt.Crdt",
+    "cloudstate.action.ActionProtocol",
+];
+
+/// Each requirement that was checked, with what is wrong, if anything.
+pub fn check(spec: &EntitySpec) -> Vec<(&'static str, Option<String>)> {
+    let mut checked = vec![
+        ("discovery.function-announces-version", version(spec)),
+        ("discovery.descriptors-complete", imports(spec)),
+        ("discovery.entity-type-known", types(spec)),
+        ("discovery.persistence-id-stable", persistence(spec)),
+        ("discovery.services-described", services(spec)),
+        ("tck-models.persistence-ids", model_persistence(spec)),
+    ];
+    if let Some(problem) = configured(spec) {
+        checked.push(("tck-models.configured-passivation", problem));
+    }
+    checked
+}
+
+fn version(spec: &EntitySpec) -> Option<String> {
+    let info = spec.service_info.clone().unwrap_or_default();
+    let (major, minor) = (info.protocol_major_version, info.protocol_minor_version);
+    ((major, minor) != (0, 2)).then(|| format!("the announced protocol version is {major}.{minor}, not 0.2"))
+}
+
+fn imports(spec: &EntitySpec) -> Option<String> {
+    let set = match FileDescriptorSet::decode(spec.proto.as_slice()) {
+        Ok(set) => set,
+        Err(error) => return Some(format!("the descriptor set can't be parsed: {error}")),
+    };
+    let names: BTreeSet<&str> = set.file.iter().map(|file| file.name()).collect();
+    let missing = set.file.iter().find_map(|file| {
+        let import = file.dependency.iter().find(|import| !names.contains(import.as_str()))?;
+        Some(format!("{} imports {import}, which is not in the descriptor set", file.name()))
+    });
+    missing.or_else(|| {
+        let linked = DescriptorPool::decode(spec.proto.as_slice());
+        linked.err().map(|error| format!("the descriptors don't link: {error}"))
+    })
+}
+
+fn types(spec: &EntitySpec) -> Option<String> {
+    let unknown = spec.entities.iter().find(|entity| !TYPES.contains(&entity.entity_type.as_str()))?;
+    Some(format!("{} has the unknown entity type {:?}", unknown.service_name, unknown.entity_type))
+}
+
+fn persistence(spec: &EntitySpec) -> Option<String> {
+    let stateful = spec.entities.iter().filter(|entity| entity.entity_type != TYPES[3]);
+    let empty = stateful.into_iter().find(|entity| entity.persistence_id.is_empty())?;
+    Some(format!("{} has no persistence id", empty.service_name))
+}
+
+/// Not through a pool: a set with a missing import still tells which services it has.
+fn services(spec: &EntitySpec) -> Option<String> {
+    let set = FileDescriptorSet::decode(spec.proto.as_slice()).unwrap_or_default();
+    let described: BTreeSet<String> = set
+        .file
+        .iter()
+        .flat_map(|file| {
+            let prefix = if file.package().is_empty() { String::new() } else { format!("{}.", file.package()) };
+            file.service.iter().map(move |service| format!("{prefix}{}", service.name()))
+        })
+        .collect();
+    let missing = spec.entities.iter().find(|entity| !described.contains(&entity.service_name))?;
+    Some(format!("the service {} is not in the descriptor set", missing.service_name))
+}
+
+const MODELS: [(&str, &str); 3] = [
+    ("cloudstate.tck.model.EventSourcedTckModel", "event-sourced-tck-model"),
+    ("cloudstate.tck.model.EventSourcedTwo", "event-sourced-two"),
+    ("cloudstate.tck.model.EventSourcedConfigured", "event-sourced-configured"),
+];
+
+fn model_persistence(spec: &EntitySpec) -> Option<String> {
+    spec.entities.iter().find_map(|entity| {
+        let (_, expected) = MODELS.iter().find(|(service, _)| *service == entity.service_name)?;
+        let announced = &entity.persistence_id;
+        (announced != expected).then(|| {
+            format!("{} has the persistence id {announced:?}, not {expected:?}", entity.service_name)
+        })
+    })
+}
+
+/// `None`: the model isn't served.
+fn configured(spec: &EntitySpec) -> Option<Option<String>> {
+    let entity = spec.entities.iter().find(|entity| entity.service_name == MODELS[2].0)?;
+    let strategy = entity.passivation_strategy.as_ref().and_then(|s| s.strategy.as_ref());
+    let announced = strategy.map(|Strategy::Timeout(timeout)| timeout.timeout);
+    Some((announced != Some(100)).then(|| {
+        let announced = announced.map_or("none".to_owned(), |ms| format!("{ms} ms"));
+        format!("the announced passivation timeout is {announced}, not 100 ms")
+    }))
+}

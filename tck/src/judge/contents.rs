@@ -1,0 +1,452 @@
+//! Contents of messages: what came against what the chart says should have come.
+
+use super::{Bench, Mismatch, Objection};
+use crate::play::expand::{STATUS, UNKNOWN, status_name};
+use crate::play::protocol::{self, FromFunction, FromProxy};
+use crate::play::script::{CallPlan, MoveKind, Origin, Returns};
+use crate::play::{Activation, Aligned, Stream, replay_of};
+use crate::scenario::message::{self, Scope};
+use crate::scenario::{Node, Party};
+use crate::transcript::What;
+use bytes::Bytes;
+use cloudstate_protocol::cloudstate::client_action::Action;
+use cloudstate_protocol::cloudstate::{EntitySpec, UserFunctionError};
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+
+/// Compares every aligned entry with its move.
+pub fn check(bench: &mut Bench<'_>) {
+    for aligned in bench.case.play.aligned() {
+        let script = bench.case.script;
+        let this = &script.moves[aligned.index];
+        if this.by_kit(script.role) {
+            continue;
+        }
+        match &this.kind {
+            MoveKind::Command(call) => command(bench, aligned, &script.calls[*call]),
+            MoveKind::Answer(call) => answer(bench, aligned, &script.calls[*call]),
+            MoveKind::Return(call) => returned(bench, aligned, *call),
+            MoveKind::Message { from, node, .. } => raw(bench, aligned, *from, node),
+            MoveKind::Reported(text) => reported(bench, aligned, text.as_ref()),
+            MoveKind::Discover(Some(node)) => {
+                compare(bench, aligned, Party::Proxy, node, "cloudstate.ProxyInfo", "discovery.announces-version");
+            }
+            MoveKind::Spec(node) => spec(bench, aligned, node.as_ref()),
+            _ => {}
+        }
+        evaluated(bench, aligned, this.from());
+    }
+}
+
+/// What the step verifies was evaluated, once the entry is there.
+fn evaluated(bench: &mut Bench<'_>, aligned: &Aligned, party: Party) {
+    for name in bench.verified_by(aligned.index, party, true) {
+        bench.covered(&name);
+    }
+}
+
+fn bytes_of(bench: &Bench<'_>, entry: u64) -> Bytes {
+    let entry = usize::try_from(entry).ok().and_then(|at| bench.case.transcript.entries.get(at));
+    match entry.map(|entry| &entry.what) {
+        Some(What::Message { bytes }) => bytes.clone(),
+        _ => Bytes::new(),
+    }
+}
+
+fn objection(aligned: &Aligned, blame: Party, summary: impl Into<String>) -> Objection {
+    Objection {
+        blame,
+        summary: summary.into(),
+        mismatches: Vec::new(),
+        index: Some(aligned.index),
+        entry: Some(aligned.entry),
+    }
+}
+
+fn differs(path: &str, expected: impl ToString, received: impl ToString) -> Mismatch {
+    Mismatch { path: path.to_owned(), expected: expected.to_string(), received: received.to_string() }
+}
+
+/// A command: everything in it follows from the call.
+fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
+    let FromProxy::Command(command) = protocol::read_in(&bytes_of(bench, aligned.entry)) else { return };
+    let payload = command.payload.unwrap_or_default();
+    let input = call.input.as_ref().map_or("", |input| input.full_name());
+    let url = format!("{}{input}", protocol::PROTOBUF);
+    let unchanged = match call.origin {
+        Origin::Client => "commands.payload-unchanged",
+        Origin::Effect { .. } => "effects.effect-payload-unchanged",
+        Origin::Forward { .. } => "effects.forward-payload-unchanged",
+    };
+    let entity = call.key.as_ref().map_or("", |key| &key.entity);
+    let keys = bench.verified_by(aligned.index, Party::Proxy, true);
+    let keys = keys.into_iter().find(|name| name.starts_with("entity-keys."));
+    let key = keys.as_deref().unwrap_or("entity-keys.key-option").to_owned();
+    let checks = [
+        (key.as_str(), "entity_id", entity == command.entity_id, entity.to_owned(), command.entity_id),
+        ("commands.bare-method-name", "name", call.method == command.name, call.method.clone(), command.name),
+        ("commands.payload-type", "payload.type_url", url == payload.type_url, url.clone(), payload.type_url.clone()),
+        (
+            unchanged,
+            "payload.value",
+            call.payload == payload.value,
+            hex(&call.payload),
+            hex(&payload.value),
+        ),
+    ];
+    for (requirement, path, equal, expected, received) in checks {
+        bench.covered(requirement);
+        if !equal {
+            let mut objection = objection(aligned, Party::Proxy, format!("the command's {path} is not the client's"));
+            objection.mismatches.push(differs(path, expected, received));
+            bench.object(requirement, objection);
+        }
+    }
+    if let Origin::Effect { .. } = call.origin {
+        bench.covered("effects.executed");
+    }
+    metadata(bench, aligned, call, command.metadata.unwrap_or_default().entries);
+    if let (Some(node), Some(activation)) = (&call.replay, &aligned.activation) {
+        replay(bench, aligned, node, activation);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let text: String = bytes.iter().take(48).map(|byte| format!("{byte:02x}")).collect();
+    if bytes.len() > 48 { format!("{text}… ({} bytes)", bytes.len()) } else { text }
+}
+
+fn metadata(
+    bench: &mut Bench<'_>,
+    aligned: &Aligned,
+    call: &CallPlan,
+    entries: Vec<cloudstate_protocol::cloudstate::MetadataEntry>,
+) {
+    use cloudstate_protocol::cloudstate::metadata_entry::Value;
+    for (name, value) in &call.metadata {
+        bench.covered("commands.request-metadata");
+        let found = entries.iter().any(|entry| {
+            entry.key.eq_ignore_ascii_case(name)
+                && matches!(&entry.value, Some(Value::StringValue(text)) if text == value)
+        });
+        if !found {
+            let mut objection = objection(aligned, Party::Proxy, format!("the header {name} is not in the metadata"));
+            objection.mismatches.push(differs("metadata", format!("{name}: {value}"), "not there"));
+            bench.object("commands.request-metadata", objection);
+        }
+    }
+}
+
+fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activation) {
+    let script = bench.case.script;
+    let scope = Scope { package: &script.package, bindings: &script.bindings };
+    let Ok(Some(expected)) = replay_of(node, &scope) else { return };
+    let sequence = |snapshot: &Option<(i64, prost_types::Any)>| snapshot.as_ref().map(|(s, _)| *s);
+    let events: Vec<(i64, prost_types::Any)> =
+        expected.replay().map(|(sequence, any)| (sequence, any.clone())).collect();
+    if expected.snapshot == seen.snapshot && events == seen.events {
+        return;
+    }
+    let show = |snapshot: Option<i64>, events: &[(i64, prost_types::Any)]| {
+        let numbers: Vec<String> = events.iter().take(12).map(|(s, _)| s.to_string()).collect();
+        format!("snapshot {snapshot:?}, {} events [{}]", events.len(), numbers.join(", "))
+    };
+    let mut objection = objection(aligned, Party::Proxy, "the replay is not the one expected");
+    objection.mismatches.push(differs(
+        "replay",
+        show(sequence(&expected.snapshot), &events),
+        show(sequence(&seen.snapshot), &seen.events),
+    ));
+    let names = bench.verified_by(aligned.index, Party::Proxy, true);
+    let name = names.first().map_or("event-sourced.replay-from-latest-snapshot", String::as_str).to_owned();
+    bench.object(&name, objection);
+}
+
+/// The function's answer against the chart's, or the model's.
+fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
+    let script = bench.case.script;
+    let Some(answer) = &call.answer else { return };
+    let node = protocol::answer_node(script, call, answer, aligned.command_id, None);
+    let mismatches = mismatches(bench, aligned, &node, protocol::OUT);
+    choice(bench, aligned, answer.restart.as_ref());
+    if mismatches.is_empty() {
+        return;
+    }
+    let requirement = answer_requirement(bench, aligned, call, &mismatches[0].path);
+    let mut objection = objection(aligned, Party::Function, "the function's answer is not the one expected");
+    objection.mismatches = mismatches;
+    bench.object(&requirement, objection);
+}
+
+/// Where the chart leaves a choice, the report says which was taken.
+fn choice(bench: &mut Bench<'_>, aligned: &Aligned, restart: Option<&Node>) {
+    if restart.and_then(Node::operator).is_none() {
+        return;
+    }
+    if let FromFunction::Reply(reply) = protocol::read_out(&bytes_of(bench, aligned.entry)) {
+        let choice = if reply.restarts() { "asks for a restart" } else { "does not ask for a restart" };
+        bench.chose("failures.restart-requested", choice);
+    }
+}
+
+fn answer_requirement(bench: &Bench<'_>, aligned: &Aligned, call: &CallPlan, path: &str) -> String {
+    let fixed = [
+        ("reply.command_id", "commands.answer-id"),
+        ("reply.client_action.failure.command_id", "failures.failure-command-id"),
+    ];
+    if let Some((_, name)) = fixed.iter().find(|(prefix, _)| path == *prefix) {
+        return (*name).to_owned();
+    }
+    let names = bench.verified_by(aligned.index, Party::Function, true);
+    if let Some(name) = names.into_iter().next() {
+        return name;
+    }
+    let service = call.key.as_ref().map_or("", |key| key.service.as_str());
+    let model = if service.ends_with("Two") {
+        "tck-models.two-answers-empty"
+    } else if service.ends_with("Configured") {
+        "tck-models.configured-answers-empty"
+    } else if path.starts_with("reply.events") {
+        "tck-models.event-sourced-emit"
+    } else if path.starts_with("reply.snapshot") {
+        "tck-models.event-sourced-snapshot-every-five"
+    } else if path.starts_with("reply.side_effects") {
+        "tck-models.event-sourced-effect"
+    } else if path.starts_with("reply.client_action.forward") {
+        "tck-models.event-sourced-forward"
+    } else if path.starts_with("reply.client_action.failure") {
+        "tck-models.event-sourced-fail"
+    } else {
+        "tck-models.event-sourced-state"
+    };
+    model.to_owned()
+}
+
+fn mismatches(bench: &Bench<'_>, aligned: &Aligned, node: &Node, name: &str) -> Vec<Mismatch> {
+    let script = bench.case.script;
+    let bytes = bytes_of(bench, aligned.entry);
+    let Some(descriptor) = crate::model::spec::descriptor_pool().get_message_by_name(name) else {
+        return vec![differs("", name, "a type that the kit doesn't know")];
+    };
+    match DynamicMessage::decode(descriptor.clone(), bytes) {
+        Err(error) => vec![differs("", name, error)],
+        Ok(actual) => {
+            let scope = Scope { package: &script.package, bindings: &script.bindings };
+            message::compare(node, &descriptor, &actual, &scope)
+        }
+    }
+}
+
+fn compare(
+    bench: &mut Bench<'_>,
+    aligned: &Aligned,
+    blame: Party,
+    node: &Node,
+    name: &str,
+    default: &str,
+) {
+    let mismatches = mismatches(bench, aligned, node, name);
+    let names = bench.verified_by(aligned.index, blame, true);
+    let requirement = names.first().map_or(default, String::as_str).to_owned();
+    bench.covered(&requirement);
+    if !mismatches.is_empty() {
+        let short = name.rsplit('.').next().unwrap_or(name);
+        let mut objection = objection(aligned, blame, format!("the {short} is not the one expected"));
+        objection.mismatches = mismatches;
+        bench.object(&requirement, objection);
+    }
+}
+
+fn raw(bench: &mut Bench<'_>, aligned: &Aligned, from: Party, node: &Node) {
+    let name = if from == Party::Proxy { protocol::IN } else { protocol::OUT };
+    compare(bench, aligned, from, node, name, "commands.answer-every-command");
+}
+
+fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
+    if let Some(pattern) = text {
+        let node = Node::map(pattern.span, [("message", pattern.clone())]);
+        compare(bench, aligned, Party::Proxy, &node, "cloudstate.UserFunctionError", "failures.violation-reported");
+    }
+    let script = bench.case.script;
+    if script.scenario.spec.is_some() {
+        return;
+    }
+    let report = UserFunctionError::decode(bytes_of(bench, aligned.entry)).unwrap_or_default().message;
+    bench.covered("discovery.report-names-the-entity");
+    if !(report.contains(&script.key.service) && report.contains(&script.key.entity)) {
+        let mut objection = objection(aligned, Party::Proxy, "the report doesn't say which entity it is about");
+        let expected = format!("a text with {} and {}", script.key.service, script.key.entity);
+        objection.mismatches.push(differs("message", expected, report));
+        bench.object("discovery.report-names-the-entity", objection);
+    }
+}
+
+fn spec(bench: &mut Bench<'_>, aligned: &Aligned, node: Option<&Node>) {
+    if let Some(node) = node.filter(|node| node.operator().is_none()) {
+        compare(bench, aligned, Party::Function, node, "cloudstate.EntitySpec", "discovery.repeatable");
+    }
+    match EntitySpec::decode(bytes_of(bench, aligned.entry)) {
+        Err(error) => {
+            let summary = format!("the entity spec can't be decoded: {error}");
+            bench.object("discovery.repeatable", objection(aligned, Party::Function, summary));
+        }
+        Ok(spec) => {
+            for (requirement, problem) in crate::invariants::discovery::check(&spec) {
+                bench.covered(requirement);
+                if let Some(problem) = problem {
+                    bench.object(requirement, Objection { entry: None, ..objection(aligned, Party::Function, problem) });
+                }
+            }
+        }
+    }
+}
+
+/// What a client got.
+struct Outcome {
+    messages: Vec<Bytes>,
+    code: i32,
+    text: String,
+    trailers: bool,
+}
+
+fn outcome(bench: &Bench<'_>, aligned: &Aligned, call: usize) -> Option<Outcome> {
+    let entries = &bench.case.transcript.entries;
+    let at = usize::try_from(aligned.entry).ok()?;
+    let What::End { code, message, trailers } = &entries.get(at)?.what else { return None };
+    let Some(Stream::Front { messages, .. }) = bench.case.play.front(call) else { return None };
+    let messages = messages.iter().map(|entry| bytes_of(bench, *entry)).collect();
+    Some(Outcome { messages, code: *code, text: message.clone(), trailers: *trailers })
+}
+
+/// What the client got, against the chart where it says so, and against what the function answered.
+fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
+    let Some(got) = outcome(bench, aligned, index) else { return };
+    let call = &bench.case.script.calls[index];
+    let written = !matches!(call.returns, Returns::Model) && call.returns_written;
+    if written {
+        let problem = against(bench, call, &call.returns, &got);
+        let names = bench.verified_by(aligned.index, Party::Proxy, true);
+        let default = if call.key.is_some() { "failures.violation-answers-client" } else { "serving.unknown-method" };
+        let requirement = names.first().map_or(default, String::as_str).to_owned();
+        bench.covered(&requirement);
+        if let Some(mismatches) = problem {
+            let mut objection = objection(aligned, Party::Proxy, "the client did not get what it should");
+            objection.mismatches = mismatches;
+            bench.object(&requirement, objection);
+        }
+        return;
+    }
+    passed_on(bench, aligned, index, &got);
+}
+
+fn shown(bench: &Bench<'_>, call: &CallPlan, got: &Outcome) -> String {
+    let script = bench.case.script;
+    let status = format!("{{ status: {}, message: {:?} }}", status_name(got.code), got.text);
+    match (got.code, got.messages.as_slice(), &call.output) {
+        (0, [message], Some(output)) => match DynamicMessage::decode(output.clone(), message.clone()) {
+            Ok(message) => message::summary(&message, &script.package, 200),
+            Err(_) => hex(message),
+        },
+        (0, messages, _) => format!("status OK and {} messages", messages.len()),
+        _ if !got.trailers => format!("no gRPC status ({})", got.text),
+        _ => status,
+    }
+}
+
+/// `None`: it is what the chart says.
+fn against(bench: &Bench<'_>, call: &CallPlan, returns: &Returns, got: &Outcome) -> Option<Vec<Mismatch>> {
+    let script = bench.case.script;
+    let scope = Scope { package: &script.package, bindings: &script.bindings };
+    match returns {
+        Returns::Anything | Returns::Model => None,
+        Returns::Either(options) => {
+            let problems: Vec<_> = options.iter().map(|option| against(bench, call, option, got)).collect();
+            if problems.iter().any(Option::is_none) { None } else { problems.into_iter().flatten().next() }
+        }
+        Returns::Status { codes, message } => {
+            let expected = if codes.is_empty() {
+                "any status but OK".to_owned()
+            } else {
+                let names = codes.iter().filter_map(|c| STATUS.get(*c as usize).copied());
+                names.collect::<Vec<_>>().join(" or ")
+            };
+            let code = if codes.is_empty() { got.code != 0 } else { codes.contains(&got.code) };
+            if !code {
+                return Some(vec![differs("status", expected, shown(bench, call, got))]);
+            }
+            let pattern = message.as_ref()?;
+            let problem = message::compare_text(pattern, &got.text, &scope)?;
+            Some(vec![differs("message", problem, &got.text)])
+        }
+        Returns::Message(node) => match (got.code, got.messages.as_slice(), &call.output) {
+            (0, [bytes], Some(output)) => match DynamicMessage::decode(output.clone(), bytes.clone()) {
+                Ok(actual) => {
+                    let found = message::compare(node, output, &actual, &scope);
+                    (!found.is_empty()).then_some(found)
+                }
+                Err(error) => Some(vec![differs("", output.full_name(), error)]),
+            },
+            _ => Some(vec![differs("", "one message and status OK", shown(bench, call, got))]),
+        },
+    }
+}
+
+/// The call at the end of the forwards, and the entry of its answer.
+fn last_answer(bench: &Bench<'_>, mut index: usize) -> Option<(usize, u64)> {
+    let script = bench.case.script;
+    while let Some(forward) = script.calls[index].forward {
+        index = forward;
+    }
+    let is = |kind: &MoveKind| matches!(kind, MoveKind::Answer(call) if *call == index);
+    let found = (0..script.moves.len()).find(|at| is(&script.moves[*at].kind))?;
+    Some((index, bench.case.play.entry_of(found)?))
+}
+
+/// What the function answered must have reached the client as it was.
+fn passed_on(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, got: &Outcome) {
+    let Some((last, entry)) = last_answer(bench, index) else { return };
+    let FromFunction::Reply(reply) = protocol::read_out(&bytes_of(bench, entry)) else { return };
+    let call = &bench.case.script.calls[index];
+    let forwarded = last != index;
+    let (requirement, expected, equal) = match &reply.action {
+        Some(Action::Reply(reply)) => {
+            let payload = reply.payload.clone().unwrap_or_default().value;
+            let equal = got.code == 0 && matches!(got.messages.as_slice(), [one] if *one == payload);
+            let name = if forwarded { "effects.forward-answers-client" } else { "commands.reply-unchanged" };
+            let expected = Outcome { messages: vec![payload.into()], code: 0, text: String::new(), trailers: true };
+            (name, shown(bench, call, &expected), equal)
+        }
+        Some(Action::Failure(failure)) => {
+            let equal = got.code == UNKNOWN && got.text == failure.description;
+            let expected = format!("{{ status: UNKNOWN, message: {:?} }}", failure.description);
+            ("failures.description-reaches-client", expected, equal)
+        }
+        _ => return,
+    };
+    let requirement = if !equal && of_another(bench, index, got) {
+        "commands.answers-its-caller"
+    } else if !got.trailers {
+        "serving.trailers-always"
+    } else {
+        requirement
+    };
+    for covered in [requirement, "commands.answers-its-caller", "serving.trailers-always", "serving.unary-one-message"] {
+        bench.covered(covered);
+    }
+    if !equal {
+        let mut objection = objection(aligned, Party::Proxy, "the client did not get what the function answered");
+        objection.mismatches.push(differs("", expected, shown(bench, call, got)));
+        bench.object(requirement, objection);
+    }
+}
+
+/// The client got what another client's command was answered.
+fn of_another(bench: &Bench<'_>, index: usize, got: &Outcome) -> bool {
+    let [message] = got.messages.as_slice() else { return false };
+    (0..bench.case.script.calls.len()).filter(|other| *other != index).any(|other| {
+        let answer = last_answer(bench, other).map(|(_, entry)| protocol::read_out(&bytes_of(bench, entry)));
+        matches!(answer, Some(FromFunction::Reply(reply))
+            if matches!(&reply.action, Some(Action::Reply(r))
+                if r.payload.as_ref().is_some_and(|payload| payload.value == *message)))
+    })
+}

@@ -1,0 +1,215 @@
+//! One scenario in one role: played, judged, and put into words.
+
+use super::stages::Stages;
+use super::{RunOptions, result_of};
+use crate::judge::{self, Judgement, Verdict};
+use crate::play::expand;
+use crate::play::script::Script;
+use crate::report::{Outcome, ScenarioResult};
+use crate::scenario::message::Bindings;
+use crate::scenario::{Role, Scenario, write};
+use crate::transcript::{Transcript, file};
+use crate::{cast, diagram, explore};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+/// A scenario that can be played in a role.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub scenario: Arc<Scenario>,
+    pub role: Role,
+    pub choice: usize,
+    pub instance: Option<String>,
+    pub own_subject: bool,
+    /// Expanded with sample ids, to plan with; each play gets fresh ones.
+    pub script: Script,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Played {
+    pub scenario: Arc<Scenario>,
+    pub transcript: Transcript,
+    pub judgement: Judgement,
+    pub result: ScenarioResult,
+    /// The subject died meanwhile.
+    pub died: bool,
+}
+
+/// Ids that no other play of this run, or of any other, has.
+fn fresh(scenario: &Scenario) -> Bindings {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let run = std::process::id();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let names = std::iter::once("id").chain(scenario.ids.iter().map(String::as_str));
+    names.map(|name| (name.to_owned(), format!("{run:x}.{count:05}.{name}."))).collect()
+}
+
+impl Task {
+    /// # Errors
+    /// Why it can't be played in this role.
+    pub fn new(
+        scenario: &Arc<Scenario>,
+        role: Role,
+        choice: usize,
+        instance: Option<String>,
+    ) -> Result<Task, String> {
+        crate::scenario::check::roles(scenario)
+            .into_iter()
+            .find(|(other, _)| *other == role)
+            .map_or(Ok(()), |(_, playable)| playable)?;
+        let script = expand::expand(scenario, role, choice, fresh(scenario)).map_err(|e| e.0)?;
+        let own_subject = super::needs_own_subject(scenario);
+        Ok(Task { scenario: scenario.clone(), role, choice, instance, own_subject, script })
+    }
+
+    /// How many entity streams it has open at once.
+    pub fn streams(&self) -> usize {
+        if self.role != Role::Sdk {
+            return 1;
+        }
+        let keys: std::collections::BTreeSet<_> =
+            self.script.calls.iter().filter_map(|call| call.key.as_ref()).collect();
+        keys.len()
+    }
+
+    pub async fn play(&self, stages: &Stages) -> Played {
+        let began = Instant::now();
+        let mut played = match expand::expand(&self.scenario, self.role, self.choice, fresh(&self.scenario)) {
+            Ok(script) => self.on_stage(Arc::new(script), stages).await,
+            Err(reason) => self.error(reason.0),
+        };
+        played.result.duration_ms = Some(began.elapsed().as_millis() as u64);
+        played
+    }
+
+    fn error(&self, text: String) -> Played {
+        let judgement = Judgement { error: Some(text.clone()), ..Judgement::default() };
+        let outcome = Outcome::Ran { verdict: Verdict::Error };
+        let mut result = result_of(&self.scenario, self.role, self.instance.clone(), outcome);
+        result.error = Some(text);
+        let transcript = Transcript {
+            scenario: self.scenario.name(),
+            role: self.role,
+            bindings: Default::default(),
+            entries: Vec::new(),
+        };
+        Played { scenario: self.scenario.clone(), transcript, judgement, result, died: false }
+    }
+
+    async fn on_stage(&self, script: Arc<Script>, stages: &Stages) -> Played {
+        let own;
+        let stage = if self.own_subject {
+            match stages.own(&self.scenario).await {
+                Ok(stage) => {
+                    own = stage;
+                    &own
+                }
+                Err(error) => return self.error(error.to_string()),
+            }
+        } else {
+            stages.shared(&self.scenario)
+        };
+        let (transcript, _) = cast::perform(script.clone(), stage, &stages.limits).await;
+        let judgement = judge::judge(&script, &transcript);
+        let died = if self.own_subject { None } else { stage.died().await };
+        let mut result = self.result(&script, &transcript, &judgement);
+        if judgement.verdict() != Verdict::Pass {
+            result.log_tail = stage.last_words(20).await;
+        }
+        if self.own_subject {
+            stage.stop().await;
+        }
+        if let Some(how) = &died {
+            result.error.get_or_insert(format!("the system under test died: {how}"));
+        }
+        let died = died.is_some();
+        Played { scenario: self.scenario.clone(), transcript, judgement, result, died }
+    }
+
+    fn result(&self, script: &Script, transcript: &Transcript, judgement: &Judgement) -> ScenarioResult {
+        let outcome = Outcome::Ran { verdict: judgement.verdict() };
+        let mut result = result_of(&self.scenario, self.role, self.instance.clone(), outcome);
+        result.entries = transcript.entries.len();
+        result.findings = judgement.findings.clone();
+        result.error = judgement.error.clone();
+        result.step_line = judgement
+            .root()
+            .and_then(|finding| finding.step)
+            .map(|span| self.scenario.source.position(span.start).0);
+        if !judgement.findings.is_empty() || judgement.error.is_some() {
+            result.diagram = diagram::transcript(transcript, &judgement.findings, &script.package);
+        }
+        result
+    }
+}
+
+/// Makes a failing generated scenario smaller, and writes it as a scenario file.
+pub(super) async fn shrink(
+    options: &RunOptions,
+    role: Role,
+    stages: &Arc<Stages>,
+    generated: explore::Generated,
+    first: Played,
+) -> Played {
+    let Some(root) = first.judgement.root().cloned() else { return first };
+    let same = |played: &Played| {
+        played
+            .judgement
+            .root()
+            .is_some_and(|found| found.requirement == root.requirement && found.blame == root.blame)
+    };
+    let replay = async |scenario: &Scenario| -> bool {
+        match Task::new(&Arc::new(scenario.clone()), role, 0, None) {
+            Ok(task) => same(&task.play(stages).await),
+            Err(_) => false,
+        }
+    };
+    let original = generated.scenario().clone();
+    let confirmed = replay(&original).await && replay(&original).await;
+    let smallest = if confirmed {
+        explore::shrink(generated, replay, explore::Budget::default()).await
+    } else {
+        original
+    };
+    let header = format!(
+        "Found by `--seed {} --generated {}` in the role {role}{}.\nBreaks {}: {}",
+        options.seed,
+        options.generated,
+        if confirmed { ", and shrunk" } else { "; unconfirmed: it did not fail again" },
+        root.requirement,
+        root.summary,
+    );
+    let Ok(task) = Task::new(&Arc::new(smallest.clone()), role, 0, None) else { return first };
+    let mut played = task.play(stages).await;
+    if !same(&played) {
+        played = first;
+    }
+    if let Some(folder) = &options.counterexamples {
+        let text = write::write(&smallest.suite, &smallest.service, std::slice::from_ref(&smallest), &header);
+        let path = folder.join(format!("{}-{role}-{}.yaml", smallest.suite, smallest.id));
+        match fs::create_dir_all(folder).and_then(|()| fs::write(&path, text)) {
+            Ok(()) => played.result.source.file = path.display().to_string(),
+            Err(error) => played.result.error = Some(format!("{} can't be written: {error}", path.display())),
+        }
+    }
+    played
+}
+
+/// Writes a transcript with its scenario, so that it can be judged again. Gives the file's path.
+pub(super) fn write_transcript(
+    folder: &Path,
+    result: &ScenarioResult,
+    scenario: &Scenario,
+    transcript: &Transcript,
+) -> std::io::Result<String> {
+    fs::create_dir_all(folder)?;
+    let name = format!("{}-{}.jsonl", result.role, result.name.replace('/', "-"));
+    let path = folder.join(name);
+    let yaml = write::write(&scenario.suite, &scenario.service, std::slice::from_ref(scenario), "");
+    fs::write(&path, file::write(transcript, Some(&yaml)))?;
+    Ok(path.display().to_string())
+}
