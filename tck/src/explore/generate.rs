@@ -1,7 +1,7 @@
 //! (3) Random inputs of the model, from a seed.
 //!
 //! What is drawn is what a user chooses: the calls and what they ask for. Names and values are given out later
-//! (see [`super::expand`]), so that a shrunk chart reads A, B, C whatever was removed from it.
+//! (see [`mod@super::expand`]), so that a shrunk chart reads A, B, C whatever was removed from it.
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
