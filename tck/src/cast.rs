@@ -6,7 +6,6 @@
 //! judged here.
 
 pub mod door;
-pub mod relay;
 pub mod stage;
 
 use crate::play::script::Script;

@@ -31,7 +31,7 @@ pub enum Behind {
 pub struct Door {
     address: SocketAddr,
     claims: Claims,
-    discovered: watch::Receiver<usize>,
+    discovered: watch::Receiver<Option<Bytes>>,
     _serving: tokio::task::JoinSet<()>,
 }
 
@@ -97,7 +97,7 @@ impl Door {
         let address = listener.local_addr()?;
         let claims = Claims::default();
         let (calls, mut incoming) = mpsc::unbounded_channel();
-        let (discoveries, discovered) = watch::channel(0);
+        let (discoveries, discovered) = watch::channel(None);
         let porter = Porter {
             claims: claims.clone(),
             behind,
@@ -137,7 +137,14 @@ impl Door {
     /// Waits until a proxy has called `discover` and was answered.
     pub async fn discovered(&self) {
         let mut discovered = self.discovered.clone();
-        let _ = discovered.wait_for(|count| *count > 0).await;
+        let _ = discovered.wait_for(Option::is_some).await;
+    }
+}
+
+impl Door {
+    /// The `ProxyInfo` of the last `discover`.
+    pub fn announced(&self) -> Option<Bytes> {
+        self.discovered.borrow().clone()
     }
 }
 
@@ -146,7 +153,7 @@ struct Porter {
     claims: Claims,
     behind: Behind,
     spec: Bytes,
-    discoveries: Arc<watch::Sender<usize>>,
+    discoveries: Arc<watch::Sender<Option<Bytes>>>,
 }
 
 impl Porter {
@@ -168,7 +175,7 @@ impl Porter {
         }
         called.sender.send(self.spec.clone()).await;
         called.sender.end(0, "").await;
-        self.discoveries.send_modify(|count| *count += 1);
+        self.discoveries.send_replace(Some(info));
     }
 
     async fn report(self, mut called: Called) {

@@ -62,6 +62,21 @@ impl Subject {
         self.process.as_ref()?.lock().await.died()
     }
 
+    /// Starts its process again, if it ended.
+    ///
+    /// # Errors
+    /// It doesn't get ready in time.
+    pub async fn revive(&self, patience: Duration) -> Result<(), StartError> {
+        let Some(process) = &self.process else { return Ok(()) };
+        let mut process = process.lock().await;
+        if process.died().is_some() {
+            process.kill().await;
+            process.start().await?;
+            process.accepts(patience).await?;
+        }
+        Ok(())
+    }
+
     /// Ends its process in good order.
     pub async fn stop(&self) {
         if let Some(process) = &self.process {
@@ -85,6 +100,46 @@ impl Stage {
     /// The kit's door, if this role has one.
     pub fn door(&self) -> Option<&Door> {
         self.door.as_ref()
+    }
+
+    /// The last lines that the subjects printed.
+    pub async fn last_words(&self, lines: usize) -> Vec<String> {
+        let mut words = Vec::new();
+        for (name, subject) in [("function", &self.function), ("proxy", &self.proxy)] {
+            if let Some(subject) = subject {
+                let said = subject.last_words(lines).await;
+                words.extend(said.into_iter().map(|line| format!("{name}: {line}")));
+            }
+        }
+        words
+    }
+
+    /// One of the subjects has ended: how.
+    pub async fn died(&self) -> Option<String> {
+        for subject in [&self.function, &self.proxy].into_iter().flatten() {
+            if let Some(how) = subject.died().await {
+                return Some(how);
+            }
+        }
+        None
+    }
+
+    /// Starts what has ended again.
+    ///
+    /// # Errors
+    /// It doesn't get ready in time.
+    pub async fn revive(&self, patience: Duration) -> Result<(), StartError> {
+        for subject in [&self.function, &self.proxy].into_iter().flatten() {
+            subject.revive(patience).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the subjects in good order: the proxy first, it still talks to the function.
+    pub async fn stop(&self) {
+        for subject in [&self.proxy, &self.function].into_iter().flatten() {
+            subject.stop().await;
+        }
     }
 
     /// A connection to the proxy's door.

@@ -134,7 +134,10 @@ impl Chart {
                     self.signal(Client, Proxy, format!("cancels {call}"));
                 }
                 self.send(Proxy, Function, format!("{call} is cancelled"));
-                self.answer(answer, "");
+                match answer.is_unwritten() {
+                    true => self.send(Function, Proxy, "no change"),
+                    false => self.answer(answer, ""),
+                }
                 self.carried_out(answer);
             }
             StepKind::Replicate { delta, node } => self.replicate(delta, node.as_ref()),
@@ -154,6 +157,16 @@ impl Chart {
             StepKind::Raw { party, what } => self.raw(*party, what),
             StepKind::Kill(party) => self.note(Some(*party), format!("the {party} is killed")),
             StepKind::Start(party) => self.note(Some(*party), format!("the {party} is started")),
+        }
+    }
+
+    /// Of a call that must not have happened, nothing but its arrival is meant.
+    fn absent(&mut self, steps: &[Step]) {
+        for step in steps {
+            match &step.kind {
+                StepKind::Call(call) => self.arrow(Proxy, Function, Line::Solid, request(call)),
+                _ => self.step(step),
+            }
         }
     }
 

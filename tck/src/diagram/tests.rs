@@ -2,8 +2,63 @@
 
 use super::*;
 use crate::judge::{Mismatch, Severity};
+use crate::scenario::{Source, read};
 use crate::transcript::samples::{self, decode, message};
 use crate::transcript::{Hop, What};
+use std::sync::Arc;
+
+/// Charts that together use every word of the language.
+fn charts() -> Vec<Scenario> {
+    let text = include_str!("charts.yaml").to_owned();
+    let source = Arc::new(Source {
+        name: "charts.yaml".into(),
+        text,
+    });
+    read::read(&source).unwrap_or_else(|errors| panic!("{}", errors[0]))
+}
+
+fn charts_in(role: Role) -> String {
+    let mut all = String::new();
+    for scenario in charts() {
+        let drawing = chart(&scenario, role);
+        for line in drawing.lines() {
+            assert!(
+                line.chars().count() <= 100,
+                "wider than 100 columns: {line}"
+            );
+        }
+        all.push_str(&format!("{}\n{drawing}\n", scenario.title));
+    }
+    all
+}
+
+#[test]
+fn charts_for_a_proxy() {
+    insta::assert_snapshot!(charts_in(Role::Proxy));
+}
+
+#[test]
+fn charts_for_a_function_have_no_client() {
+    let drawn = charts_in(Role::Sdk);
+    insta::assert_snapshot!(drawn);
+}
+
+#[test]
+fn a_chart_as_an_image_has_every_arrow() {
+    for scenario in charts() {
+        let arrows = chart::rows(&scenario, Role::Stack);
+        let arrows = arrows
+            .iter()
+            .filter(|row| matches!(row, Row::Arrow { .. }))
+            .count();
+        assert_eq!(
+            chart_svg(&scenario, Role::Stack)
+                .matches("marker-end")
+                .count(),
+            arrows
+        );
+    }
+}
 
 fn finding(entry: u64, requirement: &str, summary: &str) -> Finding {
     Finding {

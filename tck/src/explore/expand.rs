@@ -5,7 +5,9 @@ use crate::model::event_sourced::{Action, Entity, Outcome};
 use crate::model::pack;
 use crate::model::spec::Service;
 use crate::play::protocol::answer_of;
-use crate::scenario::{Answer, Call, Scenario, Source, Span, Step, StepKind, Verifies, message};
+use crate::scenario::{
+    Answer, Call, Node, Scenario, Source, Span, Step, StepKind, Value, Verifies, message,
+};
 use cloudstate_protocol::tck::model::request_action::Action as Wanted;
 use cloudstate_protocol::tck::model::{Effect, Emit, Fail, Forward, Request, RequestAction};
 use std::sync::Arc;
@@ -212,14 +214,24 @@ fn step(kind: StepKind, verifies: &[&str]) -> Step {
 
 /// What the model refuses stays unanswered here; the play then finds out and says why.
 fn call(target: &str, request: &Request, outcome: Option<Outcome>) -> StepKind {
-    let answer = outcome.map_or_else(Answer::default, |o| answer_of(HERE, &o, PACKAGE));
+    let mut answer = outcome.map_or_else(Answer::default, |o| answer_of(HERE, &o, PACKAGE));
+    for asked in answer
+        .effects
+        .iter_mut()
+        .chain(answer.forward.as_deref_mut())
+    {
+        asked.target = asked.target.replacen(&format!("{PACKAGE}."), "", 1);
+        asked.request.as_mut().map_or((), restore_names);
+    }
+    let mut request = message::payload_to_node(&pack(request), PACKAGE, HERE);
+    restore_names(&mut request);
     StepKind::Call(Box::new(Call {
         span: HERE,
         target: target.to_owned(),
         alias: None,
         id: None,
         node: None,
-        request: Some(message::payload_to_node(&pack(request), PACKAGE, HERE)),
+        request: Some(request),
         metadata: None,
         during: Vec::new(),
         returns: None,
@@ -229,6 +241,20 @@ fn call(target: &str, request: &Request, outcome: Option<Outcome>) -> StepKind {
         stream: None,
         then: None,
     }))
+}
+
+/// A message has `$name` as a text of its own, so its node is `$$name`. Only names begin like that here.
+fn restore_names(node: &mut Node) {
+    match &mut node.value {
+        Value::Text(text) if text.starts_with("$$") => {
+            text.remove(0);
+        }
+        Value::List(items) => items.iter_mut().for_each(restore_names),
+        Value::Map(entries) => entries
+            .iter_mut()
+            .for_each(|(_, value)| restore_names(value)),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::{Answer, Call, Node, Party, Raw, Role, Scenario, SourceError, Span, S
 use crate::model::spec::descriptor_pool;
 use crate::play::protocol;
 use crate::requirement::Requirements;
+use prost::Message as _;
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -461,7 +462,7 @@ fn differences(
     }
     let reply = |node: Option<&Node>| {
         let descriptor = descriptor_pool().get_message_by_name(&format!("{package}.Response"))?;
-        Some(message::build(node?, &descriptor, &scope).ok())
+        Some(message::build(node?, &descriptor, &scope).ok()?.encode_to_vec())
     };
     let any = written.reply.as_ref().is_some_and(|reply| message::flow(reply).contains("$any"));
     if !any && reply(written.reply.as_ref()) != reply(model.reply.as_ref()) {

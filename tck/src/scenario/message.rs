@@ -213,6 +213,9 @@ fn field_value(node: &Node, field: &FieldDescriptor, scope: &Scope<'_>) -> Resul
     if !field.is_list() {
         return value(node, &field.kind(), scope);
     }
+    if matches!(node.operator(), Some(("$any", _))) {
+        return Ok(Field::List(Vec::new()));
+    }
     let listed = matches!(node.value, Value::List(_)) || matches!(node.operator(), Some(("$repeat", _)));
     if !listed {
         let text = format!("{} is repeated: write a list", field.name());

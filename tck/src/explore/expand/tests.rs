@@ -1,7 +1,8 @@
 use super::*;
 use crate::explore::generate;
+use crate::play;
 use crate::requirement::Requirements;
-use crate::scenario::{Node, Value};
+use crate::scenario::{Role, check, read, write};
 
 fn chart(inputs: &[Input]) -> Scenario {
     expand("test".to_owned(), "A test".to_owned(), inputs)
@@ -14,22 +15,8 @@ fn answer(step: &Step) -> &Answer {
     }
 }
 
-/// A node as flow YAML would show it.
 fn text(node: &Node) -> String {
-    let list = |items: Vec<String>| items.join(", ");
-    match &node.value {
-        Value::Null => "~".to_owned(),
-        Value::List(items) => format!("[{}]", list(items.iter().map(text).collect())),
-        Value::Map(entries) => {
-            let entry = |(key, value): &(_, Node)| format!("{}: {}", name(key), text(value));
-            format!("{{{}}}", list(entries.iter().map(entry).collect()))
-        }
-        _ => node.as_text().unwrap_or_default().to_owned(),
-    }
-}
-
-fn name(key: &crate::scenario::node::Key) -> &str {
-    &key.text
+    message::flow(node)
 }
 
 #[test]
@@ -124,6 +111,44 @@ fn every_step_names_requirements_that_exist() {
                     verifies.name
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn a_generated_scenario_is_one_that_could_have_been_written() {
+    let scenarios: Vec<_> = generate(0, 100)
+        .iter()
+        .map(|g| g.scenario().clone())
+        .collect();
+    let service = Service::TckModel.name();
+    let text = write::write(SUITE, service, &scenarios, "Generated.");
+    let source = Arc::new(Source {
+        name: "generated.yaml".to_owned(),
+        text: text.clone(),
+    });
+    let read = read::read(&source).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    if let Some(error) = check::check(&read, Requirements::embedded()).first() {
+        panic!("{error}");
+    }
+    assert_eq!(write::write(SUITE, service, &read, "Generated."), text);
+}
+
+#[test]
+fn a_generated_scenario_can_be_played_in_every_role() {
+    for generated in generate(0, 100) {
+        let scenario = Arc::new(generated.scenario().clone());
+        let names = scenario.ids.iter().map(String::as_str).chain(["id"]);
+        let bindings: message::Bindings = names
+            .map(|name| (name.to_owned(), format!("<{name}>")))
+            .collect();
+        for role in Role::ALL {
+            let script = play::expand::expand(&scenario, role, 0, bindings.clone());
+            assert!(
+                script.is_ok_and(|script| !script.moves.is_empty()),
+                "{role}: {}",
+                scenario.name()
+            );
         }
     }
 }

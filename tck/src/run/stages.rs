@@ -1,0 +1,387 @@
+//! What a role is played on: the subjects that its scenarios share, and one of its own for each that needs one.
+
+use super::task::Task;
+use crate::cast::door::{Behind, Door};
+use crate::cast::stage::{Stage, Subject};
+use crate::cast::{self, Limits};
+use crate::model;
+use crate::play::expand;
+use crate::play::protocol;
+use crate::play::script::Script;
+use crate::scenario::message::{self, Scope};
+use crate::scenario::{Node, Role, Scenario, Value};
+use crate::system::{Party, StartError, System};
+use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
+use cloudstate_protocol::cloudstate::{
+    EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
+};
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How soon an entity is passivated where a chart waits for that.
+const BRIEF: Duration = Duration::from_millis(100);
+/// How long a subject may take to get ready; installing and building come before.
+const READY: Duration = Duration::from_secs(30);
+
+/// The system under test isn't there.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// A process didn't start or get ready.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It is there, and doesn't do what it must to be tested.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// The stages of one role.
+#[derive(Debug)]
+pub(super) struct Stages {
+    role: Role,
+    system: System,
+    pub limits: Limits,
+    shared: Stage,
+    /// In a stack: a second proxy whose entities passivate soon.
+    brief: Option<Stage>,
+    /// What the function announced.
+    spec: Option<EntitySpec>,
+    folders: Arc<Folders>,
+}
+
+/// Folders of this run, removed at its end.
+#[derive(Debug)]
+struct Folders {
+    root: PathBuf,
+    count: AtomicU32,
+}
+
+impl Folders {
+    fn new() -> Folders {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("cloudstate-tck-{}-{run}", std::process::id());
+        Folders { root: std::env::temp_dir().join(name), count: AtomicU32::new(0) }
+    }
+
+    fn next(&self) -> Result<String, StartError> {
+        let path = self.root.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
+        std::fs::create_dir_all(&path)
+            .map_err(|error| StartError::because(format!("{} can't be made: {error}", path.display())))?;
+        Ok(path.display().to_string())
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+impl Stages {
+    /// Starts what a role needs.
+    pub async fn open(
+        system: &System,
+        role: Role,
+        passivates: bool,
+        limits: Limits,
+    ) -> Result<Stages, StageError> {
+        let mut stages = Stages {
+            role,
+            system: system.clone(),
+            limits,
+            shared: Stage::default(),
+            brief: None,
+            spec: None,
+            folders: Arc::new(Folders::new()),
+        };
+        match role {
+            Role::Sdk => stages.shared = stages.sdk().await?,
+            Role::Proxy => {
+                let spec = model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64);
+                stages.shared = stages.proxy(spec, true).await?;
+            }
+            Role::Stack => stages.stack(passivates).await?,
+        }
+        Ok(stages)
+    }
+
+    /// How many scenarios at once.
+    pub fn jobs(&self) -> usize {
+        match self.role {
+            Role::Sdk => self.system.function.as_ref().and_then(|f| f.streams).unwrap_or(8),
+            Role::Proxy | Role::Stack => {
+                let streams = self.system.function.as_ref().and_then(|f| f.streams);
+                if self.role == Role::Stack { streams.unwrap_or(8).max(2) / 2 } else { 16 }
+            }
+        }
+    }
+
+    pub fn shared(&self, scenario: &Scenario) -> &Stage {
+        match &self.brief {
+            Some(brief) if expand::passivates(scenario) => brief,
+            _ => &self.shared,
+        }
+    }
+
+    fn party(&self, function: bool) -> Result<&Party, StageError> {
+        let (party, name) =
+            if function { (&self.system.function, "function") } else { (&self.system.proxy, "proxy") };
+        party.as_ref().ok_or_else(|| StageError::Unusable(format!("the system has no {name}")))
+    }
+
+    /// The function, started or found, and what it announces.
+    async fn function(&self) -> Result<(Subject, EntitySpec), StageError> {
+        let party = self.party(true)?;
+        let subject = match party.address {
+            Some(address) => Subject::at(address),
+            None => {
+                let mut process = self.system.process(party, &[])?;
+                process.start().await?;
+                process.accepts(READY).await?;
+                Subject::managed(process)
+            }
+        };
+        let unusable = |text: String| {
+            StageError::Unusable(format!("the function at {} can't be used: {text}", subject.address()))
+        };
+        let connection = subject.connection().await.map_err(|error| unusable(error.to_string()))?;
+        let info = cast::proxy_info();
+        let asked = cast::unary(&connection, protocol::DISCOVER, &info);
+        let answered = tokio::time::timeout(self.limits.patience, asked).await;
+        let answered = match answered {
+            Ok(answered) => answered,
+            Err(_) => Err(format!("discover is not answered within {:?}", self.limits.patience)),
+        };
+        match answered {
+            Ok(spec) => Ok((subject, spec)),
+            Err(text) => {
+                let words = subject.last_words(20).await;
+                let words = if words.is_empty() { String::new() } else { format!("\n  its last words:\n    {}", words.join("\n    ")) };
+                Err(unusable(format!("{text}{words}")))
+            }
+        }
+    }
+
+    async fn sdk(&mut self) -> Result<Stage, StageError> {
+        let (function, spec) = self.function().await?;
+        self.spec = Some(spec);
+        Ok(Stage { function: Some(function), proxy: None, door: None })
+    }
+
+    async fn stack(&mut self, passivates: bool) -> Result<(), StageError> {
+        let (function, spec) = self.function().await?;
+        let address = function.address();
+        self.spec = Some(spec.clone());
+        self.shared = self.behind(function, spec.clone()).await?;
+        let managed = self.system.proxy.as_ref().is_some_and(|proxy| proxy.address.is_none());
+        if passivates && managed {
+            let mut brief = spec;
+            for entity in &mut brief.entities {
+                let timeout = TimeoutPassivationStrategy { timeout: BRIEF.as_millis() as i64 };
+                entity.passivation_strategy =
+                    Some(EntityPassivationStrategy { strategy: Some(Strategy::Timeout(timeout)) });
+            }
+            self.brief = Some(self.behind(Subject::at(address), brief).await?);
+        }
+        Ok(())
+    }
+
+    async fn behind(&self, function: Subject, spec: EntitySpec) -> Result<Stage, StageError> {
+        let behind = Behind::Function(function.address());
+        // The kit stands for the function: it announces the edition's version, so that what a function from
+        // before announcements does can be told apart from what it announces.
+        let mut spec = spec;
+        let info = spec.service_info.get_or_insert_default();
+        (info.protocol_major_version, info.protocol_minor_version) = (0, 2);
+        let (door, proxy) = self.proxy_at(spec, behind, true).await?;
+        Ok(Stage { function: Some(function), proxy: Some(proxy), door: Some(door) })
+    }
+
+    async fn proxy(&self, spec: EntitySpec, start: bool) -> Result<Stage, StageError> {
+        let (door, proxy) = self.proxy_at(spec, Behind::Kit, start).await?;
+        Ok(Stage { function: None, proxy: Some(proxy), door: Some(door) })
+    }
+
+    /// The kit's door, and a proxy that looks for its function there. The door is open before the proxy starts.
+    async fn proxy_at(
+        &self,
+        spec: EntitySpec,
+        behind: Behind,
+        start: bool,
+    ) -> Result<(Door, Subject), StageError> {
+        let party = self.party(false)?;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listen = party.function_listen.unwrap_or(any);
+        let cant = |error: std::io::Error| {
+            StageError::Unusable(format!("the kit can't listen at {listen} as function: {error}"))
+        };
+        let listener = TcpListener::bind(listen).await.map_err(cant)?;
+        let door = Door::open(listener, behind, spec).map_err(cant)?;
+        if let Some(address) = party.address {
+            return Ok((door, Subject::at(address)));
+        }
+        let values = [
+            ("function", door.address().to_string()),
+            ("function_host", door.address().ip().to_string()),
+            ("function_port", door.address().port().to_string()),
+            ("data", self.folders.next()?),
+            ("passivation", BRIEF.as_millis().to_string()),
+        ];
+        let mut process = self.system.process(party, &values)?;
+        if start {
+            process.start().await?;
+            tokio::select! {
+                () = door.discovered() => {}
+                () = tokio::time::sleep(READY) => {
+                    return Err(process.error("it did not call discover in time").into());
+                }
+                how = ended(&mut process) => {
+                    return Err(process.error(format!("it ended before it called discover: {how}")).into());
+                }
+            }
+            process.accepts(READY).await?;
+        }
+        Ok((door, Subject::managed(process)))
+    }
+
+    /// A stage that one scenario has to itself; what its chart starts is not started yet.
+    pub async fn own(&self, scenario: &Scenario) -> Result<Stage, StageError> {
+        let starts = scenario.chart.first().is_some_and(|step| {
+            matches!(step.kind, crate::scenario::StepKind::Start(_))
+        });
+        match self.role {
+            Role::Sdk => {
+                let (function, _) = self.function().await?;
+                Ok(Stage { function: Some(function), proxy: None, door: None })
+            }
+            Role::Proxy => {
+                let spec = merged(scenario, model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64))?;
+                self.proxy(spec, !starts).await
+            }
+            Role::Stack => {
+                let (function, spec) = self.function().await?;
+                self.behind(function, spec).await
+            }
+        }
+    }
+
+    /// Is everything there that the scenario needs?
+    pub fn applicable(&self, system: &System, task: Task) -> Result<Task, String> {
+        system.has(&task.scenario.needs, self.role)?;
+        if task.own_subject {
+            let party = if self.role == Role::Sdk { &system.function } else { &system.proxy };
+            if party.as_ref().is_none_or(|party| party.command.is_empty()) {
+                return Err("the kit can't start a subject of its own for it".to_owned());
+            }
+        }
+        if self.role == Role::Stack && expand::passivates(&task.scenario) && self.brief.is_none() {
+            return Err("it needs a second proxy, which the kit can't start".to_owned());
+        }
+        if let Some(spec) = &self.spec {
+            let served: BTreeSet<&str> = spec.entities.iter().map(|e| e.service_name.as_str()).collect();
+            let missing = services(&task.script).into_iter().find(|service| !served.contains(service.as_str()));
+            if let Some(service) = missing {
+                return Err(format!("the function doesn't announce {service}"));
+            }
+        }
+        Ok(task)
+    }
+
+    /// After a subject died: everything is started anew.
+    pub async fn revive(&self) -> Result<(), StageError> {
+        for stage in [Some(&self.shared), self.brief.as_ref()].into_iter().flatten() {
+            stage.revive(READY).await?;
+        }
+        Ok(())
+    }
+
+    pub fn service_info(&self) -> Option<Vec<(String, String)>> {
+        let info = self.spec.as_ref()?.service_info.clone().unwrap_or_default();
+        let version = format!("{}.{}", info.protocol_major_version, info.protocol_minor_version);
+        let fields = [
+            ("service", info.service_name),
+            ("service version", info.service_version),
+            ("runtime", info.service_runtime),
+            ("library", info.support_library_name),
+            ("library version", info.support_library_version),
+            ("protocol version", version),
+        ];
+        Some(named(fields))
+    }
+
+    pub fn proxy_info(&self) -> Option<Vec<(String, String)>> {
+        let info = ProxyInfo::decode(self.shared.door()?.announced()?).ok()?;
+        let version = format!("{}.{}", info.protocol_major_version, info.protocol_minor_version);
+        let fields = [
+            ("proxy", info.proxy_name),
+            ("proxy version", info.proxy_version),
+            ("protocol version", version),
+            ("entity types", info.supported_entity_types.join(", ")),
+        ];
+        Some(named(fields))
+    }
+
+    pub async fn close(&self) {
+        for stage in [Some(&self.shared), self.brief.as_ref()].into_iter().flatten() {
+            stage.stop().await;
+        }
+    }
+}
+
+fn named<const N: usize>(fields: [(&str, String); N]) -> Vec<(String, String)> {
+    let told = fields.into_iter().filter(|(_, value)| !value.is_empty());
+    told.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+async fn ended(process: &mut crate::system::Managed) -> String {
+    process.ends().await
+}
+
+fn services(script: &Script) -> BTreeSet<String> {
+    script.calls.iter().filter_map(|call| Some(call.key.as_ref()?.service.clone())).collect()
+}
+
+/// The scenario's `spec` over the kit's: fields that it writes replace the kit's, one by one at the top and in
+/// the service info.
+fn merged(scenario: &Scenario, mut spec: EntitySpec) -> Result<EntitySpec, StageError> {
+    let Some(node) = &scenario.spec else { return Ok(spec) };
+    let wrong = |text: String| StageError::Unusable(format!("the spec of {}: {text}", scenario.name()));
+    let bindings = Default::default();
+    let scope = Scope { package: "cloudstate", bindings: &bindings };
+    let descriptor = model::spec::descriptor_pool()
+        .get_message_by_name("cloudstate.EntitySpec")
+        .ok_or_else(|| wrong("no such message".to_owned()))?;
+    let written: DynamicMessage =
+        message::build(node, &descriptor, &scope).map_err(|error| wrong(error.to_string()))?;
+    let written: EntitySpec = written.transcode_to().map_err(|error| wrong(error.to_string()))?;
+    let has = |node: &Node, key: &str| node.get(key).is_some();
+    if has(node, "proto") {
+        spec.proto = written.proto;
+    }
+    if has(node, "entities") {
+        if written.entities.iter().any(|e| e.service_name.starts_with("cloudstate.tck.model.action.")) {
+            spec.proto = cloudstate_protocol::descriptors::FILE_DESCRIPTOR_SET.to_vec();
+        }
+        spec.entities = written.entities;
+    }
+    if let (Some(info), Some(written)) = (node.get("service_info"), written.service_info) {
+        let mine = spec.service_info.get_or_insert_default();
+        if has(info, "protocol_major_version") {
+            mine.protocol_major_version = written.protocol_major_version;
+        }
+        if has(info, "protocol_minor_version") {
+            mine.protocol_minor_version = written.protocol_minor_version;
+        }
+    }
+    if matches!(&node.value, Value::Null) {
+        return Err(wrong("it is empty".to_owned()));
+    }
+    Ok(spec)
+}
