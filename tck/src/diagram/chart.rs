@@ -143,7 +143,7 @@ impl Chart {
             StepKind::Replicate { delta, node } => self.replicate(delta, node.as_ref()),
             StepKind::None(steps) => {
                 self.framed("none of these may have happened yet", |chart| {
-                    chart.steps(steps)
+                    chart.absent(steps);
                 });
             }
             StepKind::Returns => self.send(Proxy, Client, "the call returns"),
