@@ -6,6 +6,7 @@
 //! judged here.
 
 pub mod door;
+pub mod relay;
 pub mod stage;
 
 use crate::play::script::Script;
@@ -51,12 +52,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 4 s for each thing and 30 s for a scenario, both scaled; 200,000 entries.
+    /// 4 s for each thing, 4 ms more for each message that was sent since the last came, and 60 s for a scenario, both scaled; 200,000 entries.
     pub fn scaled(time_scale: f64) -> Limits {
         let scale = time_scale.max(0.01);
         Limits {
             patience: Duration::from_secs(4).mul_f64(scale),
-            scenario: Duration::from_secs(30).mul_f64(scale),
+            scenario: Duration::from_secs(60).mul_f64(scale),
             entries: 200_000,
         }
     }
@@ -139,7 +140,7 @@ impl Actor<'_> {
             if self.play.is_over() {
                 return;
             }
-            let deadline = end.min(tokio::time::Instant::now() + self.limits.patience);
+            let deadline = end.min(tokio::time::Instant::now() + self.patience());
             match tokio::time::timeout_at(deadline, self.arrivals.recv()).await {
                 Ok(Some(arrival)) if self.recorder.entries().len() < self.limits.entries => {
                     self.arrive(arrival).await;
@@ -150,6 +151,12 @@ impl Actor<'_> {
                 }
             }
         }
+    }
+
+    /// For the next thing: longer, where the other side has much to read first.
+    fn patience(&self) -> Duration {
+        let sent = self.recorder.entries().iter().rev().take_while(|entry| entry.by_kit).count();
+        self.limits.patience + self.limits.patience / 1000 * u32::try_from(sent).unwrap_or(u32::MAX)
     }
 
     fn record(

@@ -220,6 +220,7 @@ fn order_requirement(script: &Script, this: &MoveKind, earlier: &MoveKind) -> &'
             "effects.forward-answers-client"
         }
         (MoveKind::Command(c), MoveKind::Answer(_)) if effect(c) => "effects.executed",
+        (MoveKind::Return(_), MoveKind::Answer(_)) => "commands.reaches-function",
         _ => "commands.answers-its-caller",
     }
 }
@@ -231,9 +232,7 @@ fn stopped(bench: &mut Bench<'_>) {
         Some(Stop::Unexpected { entry, from, text, awaited }) => {
             let waited = awaited.map(|index| bench.case.script.describe(index));
             let waited = waited.unwrap_or_else(|| "the end".to_owned());
-            let requirement = awaited
-                .and_then(|index| bench.verified_by(index, from, true).into_iter().next())
-                .unwrap_or_else(|| unexpected_requirement(from).to_owned());
+            let requirement = unexpected(bench, entry, from, awaited);
             let objection = Objection {
                 blame: from,
                 summary: format!("the {from} sent {text}; expected {waited}"),
@@ -280,10 +279,43 @@ fn silence(bench: &mut Bench<'_>, entry: u64, index: usize) {
     bench.object(&requirement, objection);
 }
 
-fn unexpected_requirement(from: Party) -> &'static str {
-    match from {
-        Party::Function => "commands.answer-every-command",
-        Party::Proxy | Party::Client => "commands.delivered-once",
+/// What a message that nobody waits for breaks.
+fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>) -> String {
+    let script = bench.case.script;
+    let kind = awaited.map(|index| &script.moves[index].kind);
+    if from == Party::Function && failed_before(bench, entry) {
+        return "failures.entity-survives".to_owned();
+    }
+    let Some(MoveKind::Answer(call)) = kind else {
+        let verified = awaited.and_then(|index| bench.verified_by(index, from, true).into_iter().next());
+        let default = if from == Party::Function { "commands.answer-once" } else { "commands.delivered-once" };
+        return verified.unwrap_or_else(|| default.to_owned());
+    };
+    if from == Party::Proxy {
+        return "commands.delivered-once".to_owned();
+    }
+    let at = usize::try_from(entry).ok().and_then(|at| bench.case.transcript.entries.get(at));
+    let stream = at.and_then(|entry| entry.stream).and_then(|stream| bench.case.play.stream(stream));
+    if matches!(stream, Some(crate::play::Stream::Entity(track)) if track.at_first_command_of_a_replay()) {
+        return "event-sourced.applies-replayed-events".to_owned();
+    }
+    let failure = script.calls[*call].answer.as_ref().is_some_and(|answer| answer.failure.is_some());
+    let model = if failure { "tck-models.event-sourced-fail" } else { "tck-models.event-sourced-state" };
+    model.to_owned()
+}
+
+/// The last thing that the function sent on the entry's stream was a failure inside a reply.
+fn failed_before(bench: &Bench<'_>, entry: u64) -> bool {
+    use crate::play::protocol::{FromFunction, read_out};
+    let entries = &bench.case.transcript.entries;
+    let Some(this) = usize::try_from(entry).ok().and_then(|at| entries.get(at)) else { return false };
+    let before = entries.iter().rev().skip_while(|other| other.seq >= entry);
+    let mut sent = before.filter(|other| other.stream == this.stream && other.from == Party::Function);
+    match sent.next().map(|other| &other.what) {
+        Some(crate::transcript::What::Message { bytes }) => {
+            matches!(read_out(bytes), FromFunction::Reply(reply) if reply.failure().is_some())
+        }
+        _ => false,
     }
 }
 
@@ -298,7 +330,8 @@ fn silence_requirement(script: &Script, kind: &MoveKind) -> &'static str {
         MoveKind::Answer(_) => "commands.answer-every-command",
         MoveKind::HalfClose(_) => "passivation.idle-half-close",
         MoveKind::Complete(_) => "passivation.function-completes",
-        MoveKind::Fails(_) => "commands.rejects-protocol-errors",
+        MoveKind::Fails { .. } => "commands.rejects-protocol-errors",
+        MoveKind::Acknowledged => "discovery.answers-report-error",
         MoveKind::Reported(_) => "failures.violation-reported",
         MoveKind::Ends { from: Party::Proxy, .. } | MoveKind::Resets { from: Party::Proxy, .. } => {
             "failures.violation-ends-stream"

@@ -23,6 +23,7 @@ pub mod model;
 pub mod explore;
 pub mod play;
 pub mod cast;
+pub mod mutant;
 pub mod wire;
 pub mod transcript;
 pub mod judge;

@@ -164,6 +164,14 @@ pub struct Track {
     model: Option<Entity>,
 }
 
+impl Track {
+    /// It began with a replay, and its first command isn't answered.
+    pub fn at_first_command_of_a_replay(&self) -> bool {
+        let replay = self.activation.snapshot.is_some() || !self.activation.events.is_empty();
+        replay && self.commands <= 1
+    }
+}
+
 #[derive(Debug)]
 struct Queued {
     draft: Draft,
@@ -179,9 +187,10 @@ enum Draft {
     OpenEntity(Key),
     /// On the entity's current stream.
     SendEntity(Key, Bytes),
-    OpenDiscover,
-    SendDiscover(Bytes),
-    HalfCloseDiscover,
+    /// A call of `discover` or `reportError`.
+    OpenUnary(&'static str),
+    SendUnary(Bytes),
+    HalfCloseUnary,
     Send(Party, StreamId, Bytes),
     HalfClose(StreamId),
     End(StreamId, i32, String),
@@ -203,7 +212,8 @@ pub struct Play {
     fronts: BTreeMap<usize, StreamId>,
     /// Where a call's command went.
     backs: BTreeMap<usize, StreamId>,
-    discover: Option<StreamId>,
+    /// The last call of `discover` or `reportError` that the kit made.
+    unary: Option<StreamId>,
     stored: BTreeMap<Key, Stored>,
     aligned: Vec<Aligned>,
     stop: Option<Stop>,
@@ -222,7 +232,7 @@ impl Play {
             current: BTreeMap::new(),
             fronts: BTreeMap::new(),
             backs: BTreeMap::new(),
-            discover: None,
+            unary: None,
             stored: BTreeMap::new(),
             aligned: Vec::new(),
             stop: None,
@@ -360,13 +370,11 @@ impl Play {
                 let stream = *self.current.get(key)?;
                 Act::Send { from: Party::Proxy, stream, bytes: bytes.clone() }
             }
-            Draft::OpenDiscover => back(protocol::DISCOVER),
-            Draft::SendDiscover(bytes) => {
-                Act::Send { from: Party::Proxy, stream: self.discover?, bytes: bytes.clone() }
+            Draft::OpenUnary(path) => back(path),
+            Draft::SendUnary(bytes) => {
+                Act::Send { from: Party::Proxy, stream: self.unary?, bytes: bytes.clone() }
             }
-            Draft::HalfCloseDiscover => {
-                Act::HalfClose { from: Party::Proxy, stream: self.discover? }
-            }
+            Draft::HalfCloseUnary => Act::HalfClose { from: Party::Proxy, stream: self.unary? },
             Draft::Send(from, stream, bytes) => {
                 Act::Send { from: *from, stream: *stream, bytes: bytes.clone() }
             }
@@ -378,6 +386,12 @@ impl Play {
             Draft::Kill(party) => Act::Kill(*party),
             Draft::Start(party) => Act::Start(*party),
         })
+    }
+
+    fn unary(&mut self, path: &'static str, bytes: Bytes, owner: Option<usize>) {
+        self.push(Draft::OpenUnary(path), None);
+        self.push(Draft::SendUnary(bytes), None);
+        self.push(Draft::HalfCloseUnary, owner);
     }
 
     fn push(&mut self, draft: Draft, owner: Option<usize>) {
@@ -418,7 +432,9 @@ impl Play {
                 Some((stream, track)) if !track.proxy_done => {
                     self.push(Draft::HalfClose(stream), owner);
                 }
-                _ => return false,
+                Some(_) => return false,
+                // It has ended by itself, for instance after a restart: that is as passive as can be.
+                None => self.passive(index, key),
             },
             // Queued when the half-close comes.
             MoveKind::Complete(_) => {
@@ -444,7 +460,7 @@ impl Play {
                 Some((stream, _)) => self.push(Draft::Reset(*from, stream), owner),
                 None => return false,
             },
-            MoveKind::Fails(key) => match self.live(key) {
+            MoveKind::Fails { key, .. } => match self.live(key) {
                 Some((stream, _)) => self.push(Draft::End(stream, 13, "the kit fails".into()), owner),
                 None => return false,
             },
@@ -453,17 +469,32 @@ impl Play {
                     Some(node) => self.build(node, "cloudstate.ProxyInfo"),
                     None => Bytes::from(crate::cast::proxy_info().encode_to_vec()),
                 };
-                self.push(Draft::OpenDiscover, None);
-                self.push(Draft::SendDiscover(bytes), None);
-                self.push(Draft::HalfCloseDiscover, owner);
+                self.unary(protocol::DISCOVER, bytes, owner);
             }
             // The kit's function answers discover and reportError by itself, outside the chart.
             MoveKind::Spec(_) => self.complete(index, self.aligned.last().map_or(0, |a| a.entry), 0),
-            MoveKind::Reported(_) | MoveKind::Return(_) => {}
+            MoveKind::Reported(text) => {
+                let node = Node::map(
+                    script.scenario.span,
+                    [("message", text.clone().unwrap_or_else(|| Node::text(script.scenario.span, "a report")))],
+                );
+                let bytes = self.build(&node, "cloudstate.UserFunctionError");
+                self.unary(protocol::REPORT_ERROR, bytes, owner);
+            }
+            MoveKind::Return(_) | MoveKind::Acknowledged => {}
             MoveKind::Kill(party) => self.push(Draft::Kill(*party), owner),
             MoveKind::Start(party) => self.push(Draft::Start(*party), owner),
         }
         true
+    }
+
+    fn passive(&mut self, index: usize, key: &Key) {
+        let entry = self.aligned.last().map_or(0, |aligned| aligned.entry);
+        self.complete(index, entry, 0);
+        let completes = self.find(|kind| matches!(kind, MoveKind::Complete(k) if k == key));
+        if let Some(completes) = completes.filter(|c| self.script.moves[*c].after.contains(&index)) {
+            self.complete(completes, entry, 0);
+        }
     }
 
     fn issue_command(&mut self, call: usize, index: usize) -> bool {
@@ -575,9 +606,10 @@ impl Play {
                 self.streams.insert(stream, Stream::Entity(Box::new(track)));
                 self.current.insert(key.clone(), stream);
             }
-            Draft::OpenDiscover => {
-                self.discover = Some(stream);
-                self.streams.insert(stream, Stream::Discover);
+            Draft::OpenUnary(path) => {
+                self.unary = Some(stream);
+                let kind = if *path == protocol::DISCOVER { Stream::Discover } else { Stream::Report };
+                self.streams.insert(stream, kind);
             }
             Draft::SendEntity(..) | Draft::Send(Party::Proxy, ..) => self.sent_as_proxy(stream, entry),
             Draft::Send(Party::Function, ..) => self.sent_as_function(stream, entry),
@@ -740,8 +772,22 @@ impl Play {
             Some(Stream::Entity(_)) if entry.from == Party::Proxy => self.proxy_on_entity(stream, entry),
             Some(Stream::Entity(_)) => self.function_on_entity(stream, entry),
             Some(Stream::Discover) => self.discovery(entry),
-            Some(Stream::Report) if matches!(entry.what, What::Message { .. }) => {
+            Some(Stream::Report) => self.report(entry),
+            _ => {}
+        }
+    }
+
+    fn report(&mut self, entry: &Entry) {
+        match (&entry.what, entry.from) {
+            (What::Message { .. }, Party::Proxy) => {
                 self.align(entry, |kind| matches!(kind, MoveKind::Reported(_)));
+            }
+            (What::End { code: 0, .. }, Party::Function) => {
+                self.align(entry, |kind| matches!(kind, MoveKind::Acknowledged));
+            }
+            (What::End { code, message, .. }, Party::Function) => {
+                let status = expand::status_name(*code);
+                self.unexpected(entry, format!("the end of reportError with {status} {message}"));
             }
             _ => {}
         }
@@ -898,6 +944,10 @@ impl Play {
         let sdk = self.script.role == Role::Sdk;
         let Some(track) = self.track(stream) else { return };
         let (key, outstanding) = (track.key.clone(), track.outstanding.take());
+        let refused = |kind: &MoveKind| matches!(kind, MoveKind::Fails { or_command: true, .. });
+        if outstanding.is_none() && reply.failure().is_some() && self.align(entry, refused) {
+            return;
+        }
         let Some((id, call)) = outstanding else {
             return self.raw_message(entry, "a reply though no command is outstanding".to_owned());
         };
@@ -920,7 +970,7 @@ impl Play {
     /// The function failed the stream; as proxy the kit then closes it.
     fn gives_up(&mut self, stream: StreamId, entry: &Entry, text: String) {
         let Some(key) = self.track(stream).and_then(|track| track.key.clone()) else { return };
-        let fails = |kind: &MoveKind| matches!(kind, MoveKind::Fails(k) if *k == key);
+        let fails = |kind: &MoveKind| matches!(kind, MoveKind::Fails { key: k, .. } if *k == key);
         let already = self.aligned.iter().any(|a| fails(&self.script.moves[a.index].kind));
         if self.align(entry, fails) || already {
             let done = self.track(stream).is_none_or(|track| track.proxy_done || track.function_done);
@@ -943,12 +993,12 @@ impl Play {
         self.forget(stream);
         let found = self.align(entry, |kind| match kind {
             MoveKind::Complete(k) => closed && *k == key,
-            MoveKind::Fails(k) => *k == key,
+            MoveKind::Fails { key: k, .. } => *k == key,
             MoveKind::Ends { from: Party::Function, key: k, .. } => *k == key,
             MoveKind::Resets { from: Party::Function, key: k } => *k == key,
             _ => false,
         });
-        let failed = |kind: &MoveKind| matches!(kind, MoveKind::Fails(k) if *k == key);
+        let failed = |kind: &MoveKind| matches!(kind, MoveKind::Fails { key: k, .. } if *k == key);
         let gave_up = self.aligned.iter().any(|a| failed(&self.script.moves[a.index].kind));
         let killed = |kind: &MoveKind| matches!(kind, MoveKind::Kill(_));
         let killed = self.aligned.iter().any(|a| killed(&self.script.moves[a.index].kind));

@@ -1,11 +1,12 @@
 //! Runs scenarios side by side on what they share, and each that needs a subject of its own on that.
 
+mod mutants;
 mod stages;
 mod task;
 
 use crate::play::expand;
 use crate::report::{
-    Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, Standing, SystemInfo,
+    Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
 };
 use crate::requirement::Requirements;
 use crate::scenario::{Role, Scenario, StepKind};
@@ -13,6 +14,7 @@ use crate::system::{System, Waivers};
 use crate::{cast, explore, judge};
 use cast::Limits;
 use stages::Stages;
+pub use mutants::{Fate, Fates, mutants};
 pub use stages::StageError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -167,7 +169,7 @@ fn plan(options: &RunOptions, role: Role, stages: &Stages) -> (Vec<Task>, Vec<Sc
     for scenario in &options.scenarios {
         let choices = expand::choices(scenario, role);
         for choice in 0..choices {
-            let instance = (choices > 1).then(|| format!("restart={}", choice == 1));
+            let instance = (choices > 1).then(|| instance(choice));
             let task = Task::new(scenario, role, choice, instance)
                 .and_then(|task| stages.applicable(&options.system, task));
             match task {
@@ -181,6 +183,11 @@ fn plan(options: &RunOptions, role: Role, stages: &Stages) -> (Vec<Task>, Vec<Sc
         }
     }
     (tasks, skipped)
+}
+
+/// What the instance of a scenario is called that plays this choice.
+pub(crate) fn instance(choice: usize) -> String {
+    format!("restart={}", choice == 1)
 }
 
 fn result_of(
@@ -287,7 +294,11 @@ impl Collected {
 
     fn report(mut self, options: &RunOptions) -> Report {
         self.results.sort_by(|a, b| (a.role, &a.name, &a.instance).cmp(&(b.role, &b.name, &b.instance)));
-        let requirements = Requirements::embedded().iter().map(|r| self.standing(r)).collect();
+        let checked = |name: &str| self.covered.get(name).into_iter().flatten().copied().collect();
+        let requirements = Requirements::embedded()
+            .iter()
+            .map(|requirement| RequirementResult::new(requirement, checked(&requirement.name), &self.results))
+            .collect();
         Report {
             schema: SCHEMA_VERSION,
             kit: env!("CARGO_PKG_VERSION").to_owned(),
@@ -306,33 +317,6 @@ impl Collected {
             choices: self.choices.iter().map(|(choice, role)| choice_of(choice, *role)).collect(),
             waivers: waivers(&options.system.waivers, &self.results, options.strict_waivers),
             scenarios: self.results,
-        }
-    }
-
-    fn standing(&self, requirement: &crate::requirement::Requirement) -> RequirementResult {
-        let checked: Vec<Role> =
-            self.covered.get(&requirement.name).into_iter().flatten().copied().collect();
-        let named = |result: &&ScenarioResult| {
-            result.findings.iter().any(|f| f.requirement == requirement.name && !f.consequence)
-        };
-        let mut standing = if checked.is_empty() { Standing::NotChecked } else { Standing::Kept };
-        for result in self.results.iter().filter(named) {
-            let found = match (&result.outcome, requirement.level) {
-                (Outcome::Waived { .. }, _) => Standing::Waived,
-                (_, crate::requirement::Level::Must) => Standing::Broken,
-                _ => Standing::Warned,
-            };
-            standing = standing.max(found);
-        }
-        RequirementResult {
-            name: requirement.name.clone(),
-            level: requirement.level,
-            party: requirement.party,
-            sentence: requirement.sentence.clone(),
-            chapter: requirement.chapter.clone(),
-            checked,
-            standing,
-            untestable: requirement.untestable.clone(),
         }
     }
 }

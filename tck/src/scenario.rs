@@ -215,6 +215,8 @@ pub enum Raw {
     Resets,
     /// The sender gives the stream up in any way the protocol allows: a failure, an error status, or both.
     Fails,
+    /// As `Fails`, or the command alone is failed inside a reply.
+    Refuses,
     /// `reportError` was called; the text as a pattern. Sent by the proxy, whoever the step names.
     Reported(Option<Node>),
     /// `discover` is called, with this `ProxyInfo`.

@@ -1,75 +1,125 @@
 //! The system under test: an address, or a command that the kit starts, waits for, listens to and stops.
 //!
-//! It is described on the command line or in a small YAML file, see [`System::read`].
+//! A [`System`] is described on the command line or in a small YAML file ([`System::read`]). It says which roles
+//! can be played, what the system offers beyond what the kit can tell by itself, and which failures are known
+//! ([`Waivers`]). [`Managed`] is one process of it.
 
+mod launch;
+mod log;
 mod process;
+mod read;
+#[cfg(test)]
+mod tests;
 mod waivers;
 
-pub use process::{Launch, Managed, StartError};
+pub use launch::{Launch, StartError};
+pub use process::{Managed, Probe};
 pub use waivers::{Waiver, Waivers, glob};
 
+use crate::scenario::check::FEATURES;
 use crate::scenario::{Role, Source, SourceError, Span};
-use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A system under test. A system with a function can take the role `sdk`, one with a proxy the role `proxy`, one
 /// with both all three.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+///
+/// As a file:
+///
+/// ```yaml
+/// name: my sdk                    # for reports
+/// version: 1.2.0                  # for reports
+/// function:                       # the user function: `address` or `command`
+///   prepare: [npm, ci]            # run once before; its output is shown
+///   command: [node, index.js]     # stays in the foreground and ends on SIGTERM
+///   env: { PORT: "{port}" }       # placeholders stand here too
+///   directory: service            # relative to this file; paths in `prepare` and `command` are relative to it
+///   streams: 8                    # entity streams that it serves at once
+/// proxy:                          # the proxy: `address` and `function_listen`, or `command`
+///   command: [./proxy, --listen, "{listen}", --function, "{function}", --data, "{data}"]
+/// features: [durable]             # what it offers and the kit can't tell by itself
+/// lacks: [http]                   # what a system usually offers, and this one doesn't
+/// waivers:                        # known failures; one that is not needed any more fails the run
+///   - scenario: event-sourced/*   # `*` is any part of a name, `**` anything
+///     role: sdk                   # optional
+///     requirement: event-sourced.snapshot-kept   # optional: only findings of this requirement
+///     reason: No snapshots, see issue 12.
+/// ```
+#[derive(Clone, Debug, Default)]
 pub struct System {
     /// Its name, for reports.
     pub name: String,
-    /// Its version, for reports; a number in quotes.
-    #[serde(default)]
+    /// Its version, for reports.
     pub version: Option<String>,
     /// The user function.
-    #[serde(default)]
     pub function: Option<Party>,
     /// The proxy.
-    #[serde(default)]
     pub proxy: Option<Party>,
     /// What it has beyond what the kit can tell by itself, for example `durable`.
-    #[serde(default)]
     pub features: Vec<String>,
+    /// What a system is taken to have unless it says otherwise, for example `http`.
+    pub lacks: Vec<String>,
     /// Known failures, each with its reason.
-    #[serde(default)]
     pub waivers: Waivers,
     /// The folder of its file: paths are relative to it.
-    #[serde(skip)]
     pub folder: PathBuf,
 }
 
 /// One party of the system: somebody runs it at an address, or the kit starts it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub struct Party {
     /// Where it already runs.
-    #[serde(default)]
     pub address: Option<SocketAddr>,
     /// The program and its arguments. `{listen}` (host and port), `{host}` and `{port}` stand for where it shall
-    /// listen; for a proxy `{function}` for where the function is, `{data}` for a folder of its own that survives
-    /// its restarts, `{passivation}` for a short passivation timeout in milliseconds.
-    #[serde(default)]
+    /// listen. For a proxy also: `{function}`, `{function_host}` and `{function_port}` for where the function is,
+    /// `{data}` for a folder of its own that survives its restarts, `{passivation}` for a short passivation
+    /// timeout in milliseconds.
+    ///
+    /// The process stays in the foreground and ends on SIGTERM: when it ends, all that it started is killed.
     pub command: Vec<String>,
-    /// Environment variables, with the same placeholders.
-    #[serde(default)]
+    /// Environment variables beside the kit's own, with the same placeholders.
     pub env: BTreeMap<String, String>,
     /// Where the command is run, relative to the system file's folder; by default that folder.
-    #[serde(default)]
     pub directory: Option<PathBuf>,
     /// Run once before: a build, an installation. Its output is shown.
-    #[serde(default)]
     pub prepare: Vec<String>,
     /// How many entity streams it serves at once (a function); by default 8.
-    #[serde(default)]
     pub streams: Option<usize>,
     /// Where the kit's function listens, for a proxy that somebody else runs.
-    #[serde(default)]
     pub function_listen: Option<SocketAddr>,
 }
+
+/// What is wrong with a system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The keys in the file that lead to it.
+    place: Vec<&'static str>,
+    /// What is wrong, as a sentence without a full stop.
+    message: String,
+    /// What to do.
+    help: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "\n  help: {help}"))
+    }
+}
+
+/// A feature that nobody declares: the kit can tell by itself.
+const TOLD: [&str; 2] = ["managed", "single-node"];
+/// A feature that a system has unless it says that it lacks it.
+const ASSUMED: [&str; 1] = ["http"];
+/// Placeholders of every command.
+const LISTENING: [&str; 3] = ["listen", "host", "port"];
+/// Placeholders of a proxy's command that say where its function is.
+const CALLING: [&str; 3] = ["function", "function_host", "function_port"];
+/// The other placeholders of a proxy's command.
+const KEEPING: [&str; 2] = ["data", "passivation"];
 
 impl System {
     /// Reads a system file.
@@ -78,49 +128,62 @@ impl System {
     /// What is wrong in it, where, and what would have been allowed.
     pub fn read(path: &Path) -> Result<System, SourceError> {
         let name = path.display().to_string();
-        let read = std::fs::read_to_string(path);
-        let text = read.as_ref().map(Clone::clone).unwrap_or_default();
-        let source = Arc::new(Source { name, text });
-        let error = |span, message, help| SourceError { source: source.clone(), span, message, help };
-        if let Err(problem) = read {
-            let help = Some("a system file describes what is tested; see fixtures/systems".to_owned());
-            return Err(error(Span::default(), format!("it can't be read: {problem}"), help));
-        }
-        let mut system: System = serde_yaml::from_str(&source.text).map_err(|problem| {
-            let start = problem.location().map_or(0, |location| location.index());
-            error(Span { start, end: start + 1 }, problem.to_string(), None)
-        })?;
-        system.folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        match system.problem() {
-            Some(message) => Err(error(Span::default(), message, None)),
-            None => Ok(system),
-        }
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(problem) => {
+                let source = Arc::new(Source { name, text: String::new() });
+                let message = format!("it can't be read: {problem}");
+                let help = "a system file says how to start what is tested, or where it runs".to_owned();
+                return Err(SourceError { source, span: Span::default(), message, help: Some(help) });
+            }
+        };
+        let mut system = read::read(&Arc::new(Source { name, text }))?;
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        system.folder = folder.unwrap_or(Path::new(".")).to_owned();
+        Ok(system)
     }
 
-    /// What no parser can see.
-    fn problem(&self) -> Option<String> {
-        let parties = [("function", &self.function), ("proxy", &self.proxy)];
-        if parties.iter().all(|(_, party)| party.is_none()) {
-            return Some("a system has a function, a proxy, or both".to_owned());
+    /// What makes no sense in it, wherever it was described.
+    pub fn problem(&self) -> Option<Problem> {
+        if self.function.is_none() && self.proxy.is_none() {
+            return Some(Problem::new(&[], "a system has a function, a proxy, or both", None));
         }
-        for (name, party) in parties {
-            let Some(party) = party else { continue };
-            match (&party.address, party.command.is_empty()) {
-                (None, true) => return Some(format!("the {name} needs an address or a command")),
-                (Some(_), false) => {
-                    return Some(format!("the {name} has an address and a command; it needs one of them"));
-                }
-                _ => {}
+        let function = self.function.as_ref().and_then(|party| party.problem("function", &LISTENING));
+        let known = [&LISTENING[..], &CALLING, &KEEPING].concat();
+        let proxy = || self.proxy.as_ref().and_then(|party| party.problem("proxy", &known));
+        function.or_else(proxy).or_else(|| self.unconnected()).or_else(|| self.undeclared())
+    }
+
+    /// A proxy that has no way to find its function.
+    fn unconnected(&self) -> Option<Problem> {
+        let proxy = self.proxy.as_ref()?;
+        if proxy.address.is_some() && proxy.function_listen.is_none() {
+            let message = "a proxy that already runs needs function_listen: where it looks for its function";
+            return Some(Problem::new(&["proxy"], message, None));
+        }
+        let told = CALLING.iter().any(|name| proxy.mentions(name)) || proxy.function_listen.is_some();
+        (!proxy.command.is_empty() && !told).then(|| {
+            let help = "write {function}, or {function_host} and {function_port}, in command or env";
+            Problem::new(&["proxy", "command"], "the proxy isn't told where its function is", Some(help))
+        })
+    }
+
+    /// Features that nobody can have, or that are had and lacked.
+    fn undeclared(&self) -> Option<Problem> {
+        for (key, names) in [("features", &self.features), ("lacks", &self.lacks)] {
+            let allowed = || FEATURES.iter().filter(|name| !TOLD.contains(name));
+            if let Some(wrong) = names.iter().find(|name| !allowed().any(|known| known == name)) {
+                let told = TOLD.contains(&wrong.as_str());
+                let message = match told {
+                    true => format!("{wrong} is not declared; the kit can tell"),
+                    false => format!("there is no feature {wrong}"),
+                };
+                let known = allowed().copied().collect::<Vec<_>>().join(", ");
+                return Some(Problem::new(&[key], &message, Some(&format!("features: {known}"))));
             }
         }
-        let running = self.proxy.as_ref().is_some_and(|proxy| proxy.address.is_some());
-        let listen = self.proxy.as_ref().and_then(|proxy| proxy.function_listen);
-        if running && listen.is_none() {
-            let text = "a proxy that already runs needs function_listen: where it looks for its function";
-            return Some(text.to_owned());
-        }
-        let unexplained = self.waivers.0.iter().find(|waiver| waiver.reason.trim().is_empty())?;
-        Some(format!("the waiver of {} needs a reason", unexplained.scenario))
+        let both = self.features.iter().find(|name| self.lacks.contains(name))?;
+        Some(Problem::new(&["lacks"], &format!("{both} is both in features and in lacks"), None))
     }
 
     /// The roles that it can take.
@@ -136,18 +199,18 @@ impl System {
             .collect()
     }
 
-    /// Why it doesn't have what a scenario needs.
+    /// Does it have what a scenario needs?
     ///
     /// # Errors
-    /// The first feature that is missing.
+    /// Why it doesn't have the first feature that is missing.
     pub fn has(&self, needs: &[String], role: Role) -> Result<(), String> {
-        let managed = |party: &Option<Party>| party.as_ref().is_some_and(|party| !party.command.is_empty());
+        let party = if role == Role::Sdk { &self.function } else { &self.proxy };
         for need in needs {
             let there = match need.as_str() {
-                "managed" if role == Role::Sdk => managed(&self.function),
-                "managed" => managed(&self.proxy),
+                "managed" => party.as_ref().is_some_and(|party| !party.command.is_empty()),
                 "single-node" => true,
-                other => self.features.iter().any(|feature| feature == other),
+                other if self.lacks.iter().any(|lack| lack == other) => false,
+                other => ASSUMED.contains(&other) || self.features.iter().any(|feature| feature == other),
             };
             if !there {
                 return Err(format!("the system doesn't have the feature {need}"));
@@ -156,7 +219,7 @@ impl System {
         Ok(())
     }
 
-    /// Runs what has to be run once before.
+    /// Runs what has to be run once before, and tells its output line by line.
     ///
     /// # Errors
     /// A command that fails, with its last words.
@@ -186,14 +249,61 @@ impl System {
     /// # Errors
     /// No port is free.
     pub fn process(&self, party: &Party, values: &[(&str, String)]) -> Result<Managed, StartError> {
-        let address = process::free_port()?;
-        let mut all = vec![
-            ("listen", address.to_string()),
-            ("host", address.ip().to_string()),
-            ("port", address.port().to_string()),
-        ];
-        all.extend(values.iter().cloned());
-        let launch = Launch::new(&party.command, &party.env, self.directory(party), &all);
-        Ok(Managed::new(launch, address))
+        let launch = Launch::new(&party.command, &party.env, self.directory(party), values);
+        Ok(Managed::new(launch, process::free_port()?))
+    }
+}
+
+impl Party {
+    /// A party that somebody else runs.
+    pub fn at(address: SocketAddr) -> Party {
+        Party { address: Some(address), ..Party::default() }
+    }
+
+    /// A party that the kit starts.
+    pub fn started_by(command: Vec<String>) -> Party {
+        Party { command, ..Party::default() }
+    }
+
+    fn problem(&self, name: &'static str, known: &[&str]) -> Option<Problem> {
+        match (&self.address, self.command.is_empty()) {
+            (None, true) => {
+                let help = "address: host:port of one that already runs; or command: [program, argument]";
+                let message = format!("the {name} needs an address or a command");
+                return Some(Problem::new(&[name], &message, Some(help)));
+            }
+            (Some(_), false) => {
+                let message = format!("the {name} has an address and a command; it needs one of them");
+                return Some(Problem::new(&[name], &message, None));
+            }
+            (Some(_), true) => return None,
+            (None, false) => {}
+        }
+        let texts = [("command", self.command.iter().collect::<Vec<_>>()), ("env", self.env.values().collect())];
+        for (key, texts) in &texts {
+            let mut named = texts.iter().flat_map(|text| launch::placeholders(text));
+            if let Some(wrong) = named.find(|placeholder| !known.contains(placeholder)) {
+                let message = format!("{{{wrong}}} stands for nothing in the {key} of the {name}");
+                let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
+                let help = format!("placeholders: {}", known.join(", "));
+                return Some(Problem::new(&[name, key], &message, Some(&help)));
+            }
+        }
+        (!self.mentions("listen") && !self.mentions("port")).then(|| {
+            let help = "write {listen}, or {host} and {port}, in command or env; the kit picks the port";
+            let message = format!("the {name} isn't told where to listen");
+            Problem::new(&[name, "command"], &message, Some(help))
+        })
+    }
+
+    fn mentions(&self, placeholder: &str) -> bool {
+        let mut texts = self.command.iter().chain(self.env.values());
+        texts.any(|text| launch::placeholders(text).any(|name| name == placeholder))
+    }
+}
+
+impl Problem {
+    fn new(place: &[&'static str], message: &str, help: Option<&str>) -> Problem {
+        Problem { place: place.to_vec(), message: message.to_owned(), help: help.map(str::to_owned) }
     }
 }

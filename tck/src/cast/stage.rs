@@ -7,6 +7,7 @@ use crate::system::{Managed, StartError};
 use crate::wire::Connection;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -16,18 +17,26 @@ pub struct Subject {
     address: SocketAddr,
     connection: Mutex<Option<Connection>>,
     process: Option<Mutex<Managed>>,
+    /// Removed when the subject is stopped.
+    folder: Option<PathBuf>,
 }
 
 impl Subject {
     /// A party that somebody else runs.
     pub fn at(address: SocketAddr) -> Subject {
-        Subject { address, connection: Mutex::default(), process: None }
+        Subject { address, connection: Mutex::default(), process: None, folder: None }
     }
 
     /// A party that the kit runs.
     pub fn managed(process: Managed) -> Subject {
         let address = process.address();
-        Subject { address, connection: Mutex::default(), process: Some(Mutex::new(process)) }
+        let process = Some(Mutex::new(process));
+        Subject { address, connection: Mutex::default(), process, folder: None }
+    }
+
+    /// A party that the kit runs, called through a relay; its folder goes with it.
+    pub fn managed_behind(process: Managed, relay: SocketAddr, folder: PathBuf) -> Subject {
+        Subject { address: relay, folder: Some(folder), ..Subject::managed(process) }
     }
 
     /// Where it is.
@@ -81,6 +90,9 @@ impl Subject {
     pub async fn stop(&self) {
         if let Some(process) = &self.process {
             process.lock().await.stop().await;
+        }
+        if let Some(folder) = &self.folder {
+            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }

@@ -233,6 +233,10 @@ impl Monitor<'_, '_> {
     ) {
         self.replayed(entry, watched);
         let expected = watched.last_id + 1;
+        let again = command.id == watched.last_id && watched.last_id > 0;
+        self.rule(watched, "commands.delivered-once", !again, || {
+            at(entry.seq, Party::Proxy, format!("the command {} is delivered a second time", command.id))
+        });
         self.rule(watched, "commands.ids-from-one", command.id == expected, || Objection {
             mismatches: vec![Mismatch {
                 path: "command.id".to_owned(),

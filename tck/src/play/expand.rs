@@ -454,8 +454,14 @@ impl Builder {
             Raw::Bytes(bytes) => MoveKind::Bytes { from, key, bytes: bytes.clone().into() },
             Raw::Ends(status) => MoveKind::Ends { from, key, status: status.clone() },
             Raw::Resets => MoveKind::Resets { from, key },
-            Raw::Fails => MoveKind::Fails(key),
-            Raw::Reported(text) => MoveKind::Reported(text.clone()),
+            Raw::Fails => MoveKind::Fails { key, or_command: false },
+            Raw::Refuses => MoveKind::Fails { key, or_command: true },
+            Raw::Reported(text) => {
+                let reported = self.add(info, after, MoveKind::Reported(text.clone()));
+                let sdk = self.role == Role::Sdk;
+                let answered = sdk.then(|| self.add(info, vec![reported], MoveKind::Acknowledged));
+                return Ok(vec![answered.unwrap_or(reported)]);
+            }
             Raw::Discover(info) => MoveKind::Discover(info.clone()),
             Raw::Spec(spec) => MoveKind::Spec(spec.clone()),
             Raw::Call { target, request, bytes, metadata: headers, returns } => {

@@ -193,9 +193,16 @@ pub enum MoveKind {
         key: Key,
     },
     /// The function gives the stream up: a failure, an error status, or both.
-    Fails(Key),
+    Fails {
+        /// Whose stream.
+        key: Key,
+        /// A failure inside a reply will do as well.
+        or_command: bool,
+    },
     /// The proxy calls `reportError`.
     Reported(Option<Node>),
+    /// The function answers `reportError`.
+    Acknowledged,
     /// The proxy calls `discover`.
     Discover(Option<Node>),
     /// The function answers `discover`.
@@ -216,9 +223,11 @@ impl Move {
             | MoveKind::HalfClose(_)
             | MoveKind::Reported(_)
             | MoveKind::Discover(_) => Party::Proxy,
-            MoveKind::Answer(_) | MoveKind::Complete(_) | MoveKind::Fails(_) | MoveKind::Spec(_) => {
-                Party::Function
-            }
+            MoveKind::Answer(_)
+            | MoveKind::Complete(_)
+            | MoveKind::Fails { .. }
+            | MoveKind::Acknowledged
+            | MoveKind::Spec(_) => Party::Function,
             MoveKind::Message { from, .. }
             | MoveKind::Bytes { from, .. }
             | MoveKind::Ends { from, .. }
@@ -273,7 +282,11 @@ impl Script {
             MoveKind::Bytes { from, key, .. } => format!("bytes of the {from} on the stream of {key}"),
             MoveKind::Ends { from, key, .. } => format!("the {from} to end the stream of {key}"),
             MoveKind::Resets { from, key } => format!("the {from} to reset the stream of {key}"),
-            MoveKind::Fails(key) => format!("the function to fail the stream of {key}"),
+            MoveKind::Fails { key, or_command: false } => format!("the function to fail the stream of {key}"),
+            MoveKind::Fails { key, or_command: true } => {
+                format!("the function to fail the command or the stream of {key}")
+            }
+            MoveKind::Acknowledged => "the function to answer reportError".to_owned(),
             MoveKind::Reported(_) => "the proxy to call reportError".to_owned(),
             MoveKind::Discover(_) => "the proxy to call discover".to_owned(),
             MoveKind::Spec(_) => "the function's entity spec".to_owned(),

@@ -26,9 +26,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// How soon an entity is passivated where a chart waits for that.
-const BRIEF: Duration = Duration::from_millis(100);
+pub(super) const BRIEF: Duration = Duration::from_millis(100);
 /// How long a subject may take to get ready; installing and building come before.
-const READY: Duration = Duration::from_secs(30);
+pub(super) const READY: Duration = Duration::from_secs(30);
 
 /// The system under test isn't there.
 #[derive(Debug, thiserror::Error)]

@@ -40,7 +40,7 @@ pub(super) struct Played {
 }
 
 /// Ids that no other play of this run, or of any other, has.
-fn fresh(scenario: &Scenario) -> Bindings {
+pub(super) fn fresh(scenario: &Scenario) -> Bindings {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let run = std::process::id();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +113,10 @@ impl Task {
         } else {
             stages.shared(&self.scenario)
         };
-        let (transcript, _) = cast::perform(script.clone(), stage, &stages.limits).await;
+        let (mut transcript, _) = cast::perform(script.clone(), stage, &stages.limits).await;
+        if let Some(instance) = &self.instance {
+            transcript.scenario = format!("{}[{instance}]", transcript.scenario);
+        }
         let judgement = judge::judge(&script, &transcript);
         let died = if self.own_subject { None } else { stage.died().await };
         let mut result = self.result(&script, &transcript, &judgement);
@@ -207,7 +210,9 @@ pub(super) fn write_transcript(
     transcript: &Transcript,
 ) -> std::io::Result<String> {
     fs::create_dir_all(folder)?;
-    let name = format!("{}-{}.jsonl", result.role, result.name.replace('/', "-"));
+    let file_name = |c: char| if c.is_ascii_alphanumeric() || "-_.=@".contains(c) { c } else { '-' };
+    let scenario_name: String = result.full_name().trim_end_matches(']').chars().map(file_name).collect();
+    let name = format!("{}-{scenario_name}.jsonl", result.role);
     let path = folder.join(name);
     let yaml = write::write(&scenario.suite, &scenario.service, std::slice::from_ref(scenario), "");
     fs::write(&path, file::write(transcript, Some(&yaml)))?;

@@ -140,4 +140,4 @@ pub const BESIDE: &[KeyDoc] = &[
 pub const WORDS: &[&str] = &["passivate", "fence", "returns"];
 
 /// What a party can do beside sending a message.
-pub const RAW: &[&str] = &["ends", "resets", "fails", "reported"];
+pub const RAW: &[&str] = &["ends", "resets", "fails", "refuses", "reported"];

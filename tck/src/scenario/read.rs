@@ -279,6 +279,7 @@ impl Reader<'_> {
                 "ends" => Some(Raw::Ends(None)),
                 "resets" => Some(Raw::Resets),
                 "fails" => Some(Raw::Fails),
+                "refuses" => Some(Raw::Refuses),
                 "reported" => Some(Raw::Reported(node.get("text").cloned())),
                 _ => {
                     let help = format!("{}, or a message as a map", keys::RAW.join(", "));

@@ -124,6 +124,7 @@ fn raw(party: &str, what: &Raw) -> Vec<String> {
         Raw::Ends(Some(status)) => one(format!("{{ ends: {} }}", flow(status))),
         Raw::Resets => one("resets".to_owned()),
         Raw::Fails => one("fails".to_owned()),
+        Raw::Refuses => one("refuses".to_owned()),
         Raw::Reported(None) => one("reported".to_owned()),
         Raw::Reported(Some(text)) => {
             vec![format!("{party}: reported"), format!("text: {}", flow(text))]

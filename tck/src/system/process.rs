@@ -1,220 +1,170 @@
 //! A process of the system under test: started in a group of its own, its output kept, stopped for certain.
 
-use crate::scenario::Party;
+use super::launch::{Launch, StartError};
+use super::log::Log;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
+use std::collections::BTreeSet;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::process::Child;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
-/// Lines of output that are kept.
-const LINES: usize = 200;
-/// Bytes of a line that are kept.
-const LINE: usize = 2048;
-/// Between two attempts to connect to something that starts: the only thing that can be waited for is time.
-const ATTEMPT: Duration = Duration::from_millis(5);
+/// Between two attempts to reach something that starts, at first and at most: nothing tells when it listens, so
+/// time is all that can be waited for.
+const ATTEMPT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 /// How long a process may take to end in good order.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long the output of a process that ended may stay open. It closes at once, unless something that left the
+/// process's group still has it.
+const ECHO: Duration = Duration::from_secs(1);
 
-/// How a process is started.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    command: Vec<String>,
-    env: BTreeMap<String, String>,
-    directory: PathBuf,
+/// What came of asking a process whether it is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe<T> {
+    /// It is, and this is what it said.
+    Ready(T),
+    /// Not yet, and why; it will be asked again.
+    NotYet(String),
+    /// It will never be, and why.
+    Never(String),
 }
 
-impl Launch {
-    /// The command with its placeholders filled in.
-    pub fn new(
-        command: &[String],
-        env: &BTreeMap<String, String>,
-        directory: PathBuf,
-        values: &[(&str, String)],
-    ) -> Launch {
-        let fill = |text: &String| {
-            values.iter().fold(text.clone(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
-        };
-        Launch {
-            command: command.iter().map(fill).collect(),
-            env: env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
-            directory,
-        }
-    }
+/// A process that runs, or has ended and was not yet forgotten. Dropping it kills it with all that it started.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    /// Until it is known to be gone. The group outlives its first process while others are in it.
+    group: Option<Pid>,
+    /// They end with the output.
+    readers: JoinSet<()>,
+    /// How many lines there were before it.
+    since: usize,
+}
 
-    fn error(&self, reason: impl Into<String>, log: &Log) -> StartError {
-        StartError { reason: reason.into(), command: self.command.join(" "), last_words: log.tail(20) }
-    }
-
-    fn spawn(&self, log: &Log) -> Result<Child, StartError> {
-        let Some((program, arguments)) = self.command.split_first() else {
-            return Err(self.error("the command is empty", log));
-        };
-        // A path with a slash is relative to the directory, as in a shell that stands there.
-        let program = match program.contains('/') {
-            true => self.directory.join(program),
-            false => PathBuf::from(program),
-        };
-        let program = program.canonicalize().unwrap_or(program);
-        let mut child = Command::new(&program)
-            .args(arguments)
-            .envs(&self.env)
-            .current_dir(&self.directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| self.error(format!("{} can't be started: {error}", program.display()), log))?;
+impl Running {
+    fn start(launch: &Launch, log: &Log, tap: Option<mpsc::Sender<String>>) -> Result<Running, StartError> {
+        let since = log.count();
+        let mut child = launch.spawn()?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        let mut readers = JoinSet::new();
         if let Some(out) = child.stdout.take() {
-            log.follow(out);
+            readers.spawn(log.clone().follow(out, tap.clone()));
         }
         if let Some(err) = child.stderr.take() {
-            log.follow(err);
+            readers.spawn(log.clone().follow(err, tap));
         }
-        Ok(child)
+        Ok(Running { child, group, readers, since })
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            let _ = killpg(group, signal);
+        }
+    }
+
+    /// Kills what is left of the group and forgets it: its number can go to somebody else.
+    fn sweep(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.group = None;
+    }
+
+    fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().ok()??;
+        self.sweep();
+        Some(status)
+    }
+
+    /// Waits until it ended and all it said is in the log.
+    async fn end(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait().await;
+        self.sweep();
+        let _ = timeout(ECHO, async { while self.readers.join_next().await.is_some() {} }).await;
+        status
     }
 }
 
-/// A process could not be started, or didn't get ready.
-#[derive(Clone, Debug, thiserror::Error)]
-pub struct StartError {
-    reason: String,
-    command: String,
-    last_words: Vec<String>,
-}
-
-impl StartError {
-    /// The party isn't one that the kit started.
-    pub fn not_managed(party: Party) -> StartError {
-        StartError::because(format!("the kit didn't start the {party}, so it can't start it again"))
-    }
-
-    /// Without a command.
-    pub fn because(reason: impl Into<String>) -> StartError {
-        StartError { reason: reason.into(), command: String::new(), last_words: Vec::new() }
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.sweep();
     }
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)?;
-        if !self.command.is_empty() {
-            write!(f, "\n  command: {}", self.command)?;
-        }
-        if !self.last_words.is_empty() {
-            f.write_str("\n  its last words:")?;
-            self.last_words.iter().try_for_each(|line| write!(f, "\n    {line}"))?;
-        }
-        Ok(())
-    }
-}
-
-/// The last lines of a process's output.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<VecDeque<String>>>);
-
-impl Log {
-    fn push(&self, line: &[u8]) {
-        let line = String::from_utf8_lossy(&line[..line.len().min(LINE)]).trim_end().to_owned();
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
-
-    fn tail(&self, count: usize) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
-    }
-
-    fn follow(&self, stream: impl AsyncRead + Unpin + Send + 'static) {
-        let log = self.clone();
-        tokio::spawn(async move {
-            let mut reader = BufReader::new(stream);
-            let mut line = Vec::new();
-            while let Ok(read) = read_line(&mut reader, &mut line).await {
-                if !read {
-                    return;
-                }
-                log.push(&line);
-                line.clear();
-            }
-        });
-    }
-}
-
-/// One line, cut off where a process writes without an end.
-async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin), line: &mut Vec<u8>) -> std::io::Result<bool> {
-    loop {
-        let bytes = reader.fill_buf().await?;
-        if bytes.is_empty() {
-            return Ok(!line.is_empty());
-        }
-        let (taken, end) = match bytes.iter().position(|byte| *byte == b'\n') {
-            Some(at) => (at + 1, true),
-            None => (bytes.len(), false),
-        };
-        let room = LINE.saturating_sub(line.len());
-        line.extend_from_slice(&bytes[..taken.min(room)]);
-        reader.consume(taken);
-        if end {
-            return Ok(true);
-        }
+fn how(status: io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
     }
 }
 
 /// Runs a command to its end and tells each line of its output.
 pub(super) async fn run(launch: &Launch, say: &mut impl FnMut(&str)) -> Result<(), StartError> {
     let log = Log::default();
-    say(&launch.command.join(" "));
-    let mut child = launch.spawn(&log)?;
-    let status = child.wait().await.map_err(|error| launch.error(error.to_string(), &log))?;
-    if status.success() {
-        return Ok(());
+    let (tap, mut lines) = mpsc::channel(64);
+    say(&launch.line());
+    let mut running = Running::start(launch, &log, Some(tap))?;
+    // The readers wait while nobody takes their lines, so both go on together.
+    let status = loop {
+        tokio::select! {
+            biased;
+            Some(line) = lines.recv() => say(&line),
+            status = running.end() => break status,
+        }
+    };
+    while let Ok(line) = lines.try_recv() {
+        say(&line);
     }
-    Err(launch.error(format!("what has to run before the system failed: {status}"), &log))
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        status => {
+            let reason = format!("what has to run before the system failed: {}", how(status));
+            Err(launch.error(reason, &log, 0))
+        }
+    }
 }
 
-/// A port that nobody listens on. Somebody else can take it before the process does; then the process says so,
-/// and ends.
+/// A port that nobody listens on, given out once. Another program can take it before the process does: then the
+/// process says so and ends, and [`Managed::get_ready`] tries once more.
 pub(super) fn free_port() -> Result<SocketAddr, StartError> {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map_err(|error| StartError::because(format!("no port is free: {error}")))
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    for _ in 0..100 {
+        let address = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| StartError::because(format!("no port is free: {error}")))?;
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(address.port()) {
+            return Ok(address);
+        }
+    }
+    Err(StartError::because("no port is free: the kit has used them up"))
 }
 
-/// A process that the kit starts and stops.
+/// A process that the kit starts and stops. Dropping it kills it, with all that it started.
 #[derive(Debug)]
 pub struct Managed {
     launch: Launch,
     address: SocketAddr,
-    child: Option<Child>,
+    running: Option<Running>,
     log: Log,
 }
 
 impl Managed {
     /// Not started yet.
     pub fn new(launch: Launch, address: SocketAddr) -> Managed {
-        Managed { launch, address, child: None, log: Log::default() }
+        Managed { launch, address, running: None, log: Log::default() }
     }
 
-    /// Where it listens, once it does.
+    /// Where it listens, once it does. [`Managed::get_ready`] can change it.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The last lines of its output.
+    /// The last lines of its output, over all its lives.
     pub fn log_tail(&self, lines: usize) -> Vec<String> {
         self.log.tail(lines)
     }
@@ -224,10 +174,23 @@ impl Managed {
     /// # Errors
     /// The command can't be run.
     pub async fn start(&mut self) -> Result<(), StartError> {
-        if self.child.is_none() {
-            self.child = Some(self.launch.spawn(&self.log)?);
+        if self.died().is_some() {
+            self.running = None;
+        }
+        if self.running.is_none() {
+            let launch = self.launch.listening(self.address);
+            self.running = Some(Running::start(&launch, &self.log, None)?);
         }
         Ok(())
+    }
+
+    /// Ends it in good order and starts it again.
+    ///
+    /// # Errors
+    /// The command can't be run.
+    pub async fn restart(&mut self) -> Result<(), StartError> {
+        self.stop().await;
+        self.start().await
     }
 
     /// Waits until it accepts connections.
@@ -235,75 +198,115 @@ impl Managed {
     /// # Errors
     /// It ends before, or doesn't in time.
     pub async fn accepts(&mut self, patience: Duration) -> Result<(), StartError> {
-        let end = Instant::now() + patience;
-        loop {
-            if let Some(how) = self.died() {
-                return Err(self.error(format!("it ended before it was ready: {how}")));
+        self.ready(patience, &mut async |_| Probe::Ready(())).await
+    }
+
+    /// Starts it and waits until it accepts connections and `probe` finds it ready. If it says that somebody else
+    /// has its port, it is started once more on another.
+    ///
+    /// # Errors
+    /// It can't be started, ends before it is ready, or isn't ready in time.
+    pub async fn get_ready<T>(
+        &mut self,
+        patience: Duration,
+        mut probe: impl AsyncFnMut(SocketAddr) -> Probe<T>,
+    ) -> Result<T, StartError> {
+        self.start().await?;
+        match self.ready(patience, &mut probe).await {
+            Err(error) if self.died().is_some() && error.port_was_taken() => {
+                self.address = free_port()?;
+                self.start().await?;
+                self.ready(patience, &mut probe).await
             }
-            if TcpStream::connect(self.address).await.is_ok() {
-                return Ok(());
-            }
-            if Instant::now() > end {
-                let text = format!("it doesn't accept connections at {} after {patience:?}", self.address);
-                return Err(self.error(text));
-            }
-            sleep(ATTEMPT).await;
+            ready => ready,
+        }
+    }
+
+    async fn ready<T>(
+        &mut self,
+        patience: Duration,
+        probe: &mut impl AsyncFnMut(SocketAddr) -> Probe<T>,
+    ) -> Result<T, StartError> {
+        let address = self.address;
+        let mut last = format!("it doesn't accept connections at {address}");
+        let found = tokio::select! {
+            // Whatever answers there when the process has ended is somebody else.
+            biased;
+            how = self.ends() => return Err(self.error(format!("it ended before it was ready: {how}"))),
+            found = timeout(patience, found_ready(address, probe, &mut last)) => found,
+        };
+        match found {
+            Ok(Ok(ready)) => Ok(ready),
+            Ok(Err(reason)) => Err(self.error(reason)),
+            Err(_) => Err(self.error(format!("it was not ready after {patience:?}: {last}"))),
         }
     }
 
     /// An error about this process, with its last words.
     pub fn error(&self, reason: impl Into<String>) -> StartError {
-        self.launch.error(reason, &self.log)
+        let since = self.running.as_ref().map_or(0, |running| running.since);
+        self.launch.listening(self.address).error(reason, &self.log, since)
     }
 
-    /// It has ended though nobody asked for that: how.
+    /// It has ended though nobody asked for that: how. What it said at last may not be in the log yet.
     pub fn died(&mut self) -> Option<String> {
-        let status = self.child.as_mut()?.try_wait().ok()??;
-        Some(status.to_string())
+        Some(self.running.as_mut()?.has_ended()?.to_string())
     }
 
-    /// Waits until it ends by itself: how.
+    /// It has ended, or does so within this time: how. All it said is in the log then.
+    ///
+    /// A process that dies closes its connections first: who sees them break and asks at once may be too early.
+    pub async fn ends_within(&mut self, patience: Duration) -> Option<String> {
+        timeout(patience, self.ends()).await.ok()
+    }
+
+    /// Waits until it ends by itself: how. All it said is in the log then.
     pub async fn ends(&mut self) -> String {
-        match self.child.as_mut() {
-            Some(child) => match child.wait().await {
-                Ok(status) => status.to_string(),
-                Err(error) => error.to_string(),
-            },
+        match &mut self.running {
+            Some(running) => how(running.end().await),
             None => "it was not started".to_owned(),
         }
     }
 
     /// Ends it in good order; if it doesn't end, it is killed.
     pub async fn stop(&mut self) {
-        self.signal(Signal::SIGTERM);
-        if self.ended(FAREWELL).await.is_none() {
-            self.kill().await;
-        }
-        self.child = None;
+        self.stop_within(FAREWELL).await;
+    }
+
+    /// Ends it in good order; if it hasn't ended by then, it is killed. How it ended, if it did by itself.
+    pub async fn stop_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let running = self.running.as_mut()?;
+        running.signal(Signal::SIGTERM);
+        let ended = timeout(patience, running.end()).await;
+        self.kill().await;
+        ended.ok()?.ok()
     }
 
     /// Kills it and everything that it started.
     pub async fn kill(&mut self) {
-        self.signal(Signal::SIGKILL);
-        let _ = self.ended(FAREWELL).await;
-        self.child = None;
-    }
-
-    async fn ended(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let child = self.child.as_mut()?;
-        timeout(patience, child.wait()).await.ok()?.ok()
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok());
-        if let Some(id) = id {
-            let _ = killpg(Pid::from_raw(id), signal);
+        if let Some(mut running) = self.running.take() {
+            running.signal(Signal::SIGKILL);
+            let _ = timeout(FAREWELL, running.end()).await;
         }
     }
 }
 
-impl Drop for Managed {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
+/// Asks until there is an answer; `last` says what is still missing.
+async fn found_ready<T>(
+    address: SocketAddr,
+    probe: &mut impl AsyncFnMut(SocketAddr) -> Probe<T>,
+    last: &mut String,
+) -> Result<T, String> {
+    let (mut pause, longest) = ATTEMPT;
+    loop {
+        if TcpStream::connect(address).await.is_ok() {
+            match probe(address).await {
+                Probe::Ready(ready) => return Ok(ready),
+                Probe::Never(reason) => return Err(reason),
+                Probe::NotYet(reason) => *last = reason,
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(longest);
     }
 }

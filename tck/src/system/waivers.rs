@@ -1,44 +1,57 @@
 //! Known failures. A waiver has a reason, must match something, and what it matches must still fail.
 
-use crate::judge::Verdict;
+use crate::judge::{Finding, Severity, Verdict};
 use crate::report::{self, Outcome, ScenarioResult, StaleWaiver, UsedWaiver};
 use crate::scenario::Role;
-use serde::Deserialize;
 
 /// A known failure.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Waiver {
     /// Which scenarios: a name, `*` for a part of a name, `**` for any.
     pub scenario: String,
     /// In which role; by default in all.
-    #[serde(default)]
     pub role: Option<Role>,
-    /// Only where this requirement is what fails.
-    #[serde(default)]
+    /// Only findings of this requirement; by default all.
     pub requirement: Option<String>,
     /// Why it is known and not fixed.
     pub reason: String,
 }
 
 /// All waivers of a system.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default)]
 pub struct Waivers(pub Vec<Waiver>);
+
+/// It ran, and a waiver is what it needs.
+fn failing(result: &ScenarioResult) -> Option<Verdict> {
+    match result.outcome {
+        Outcome::Ran { verdict } | Outcome::Waived { verdict, .. } => {
+            matches!(verdict, Verdict::Fail | Verdict::Inconclusive).then_some(verdict)
+        }
+        Outcome::NotApplicable { .. } => None,
+    }
+}
+
+/// The findings that make it fail.
+fn failures(result: &ScenarioResult) -> impl Iterator<Item = &Finding> {
+    result.findings.iter().filter(|finding| !finding.consequence && finding.severity == Severity::Failure)
+}
 
 impl Waiver {
     fn selects(&self, result: &ScenarioResult) -> bool {
         self.role.is_none_or(|role| role == result.role) && glob(&self.scenario, &result.name)
     }
 
-    /// It fails, and for the reason that is known.
-    fn excuses(&self, result: &ScenarioResult) -> bool {
-        let Outcome::Ran { verdict: Verdict::Fail | Verdict::Inconclusive } = result.outcome else {
-            return false;
-        };
-        let root = result.findings.iter().find(|finding| !finding.consequence);
-        let known = |name: &String| root.is_some_and(|root| root.requirement == *name);
-        self.selects(result) && self.requirement.as_ref().is_none_or(known)
+    fn covers(&self, finding: &Finding) -> bool {
+        self.requirement.as_ref().is_none_or(|name| *name == finding.requirement)
+    }
+
+    /// Something fails as it says.
+    fn is_needed(&self, result: &ScenarioResult) -> bool {
+        let mut failures = failures(result).peekable();
+        let silent = failures.peek().is_none() && self.requirement.is_none();
+        self.selects(result)
+            && failing(result).is_some()
+            && (silent || failures.any(|finding| self.covers(finding)))
     }
 
     fn pattern(&self) -> String {
@@ -49,37 +62,34 @@ impl Waiver {
 }
 
 impl Waivers {
-    /// Marks a known failure as waived.
+    /// Marks a known failure as waived, if all that fails in it is known.
     pub fn excuse(&self, result: &mut ScenarioResult) {
-        let Some(waiver) = self.0.iter().find(|waiver| waiver.excuses(result)) else { return };
-        if let Outcome::Ran { verdict } = result.outcome {
-            result.outcome = Outcome::Waived { reason: waiver.reason.clone(), verdict };
+        let (Outcome::Ran { .. }, Some(verdict)) = (&result.outcome, failing(result)) else { return };
+        let needed: Vec<&Waiver> = self.0.iter().filter(|waiver| waiver.is_needed(result)).collect();
+        let known = |finding| needed.iter().any(|waiver| waiver.covers(finding));
+        if needed.is_empty() || !failures(result).all(known) {
+            return;
         }
+        let mut reasons: Vec<&str> = needed.iter().map(|waiver| waiver.reason.as_str()).collect();
+        reasons.dedup();
+        result.outcome = Outcome::Waived { reason: reasons.join("; "), verdict };
     }
 
-    /// Which of them did their work, and which should be removed.
+    /// Which of them are still needed, and which should be removed.
     pub fn summary(&self, results: &[ScenarioResult]) -> report::Waivers {
         let mut summary = report::Waivers::default();
         for waiver in &self.0 {
-            let named = |result: &&ScenarioResult| waiver.selects(result);
-            let excused: Vec<String> = results
-                .iter()
-                .filter(named)
-                .filter(|result| matches!(&result.outcome, Outcome::Waived { reason, .. } if *reason == waiver.reason))
-                .map(ScenarioResult::full_name)
-                .collect();
+            let (pattern, reason) = (waiver.pattern(), waiver.reason.clone());
+            let named = |wanted: &dyn Fn(&ScenarioResult) -> bool| -> Vec<String> {
+                results.iter().filter(|result| wanted(result)).map(ScenarioResult::full_name).collect()
+            };
+            let excused = named(&|result| waiver.is_needed(result));
             if !excused.is_empty() {
-                let (pattern, reason) = (waiver.pattern(), waiver.reason.clone());
                 summary.used.push(UsedWaiver { pattern, reason, excused });
                 continue;
             }
-            let passing = results
-                .iter()
-                .filter(named)
-                .filter(|result| matches!(result.outcome, Outcome::Ran { verdict: Verdict::Pass }))
-                .map(ScenarioResult::full_name)
-                .collect();
-            let (pattern, reason) = (waiver.pattern(), waiver.reason.clone());
+            let passes = Outcome::Ran { verdict: Verdict::Pass };
+            let passing = named(&|result| waiver.selects(result) && result.outcome == passes);
             summary.stale.push(StaleWaiver { pattern, reason, passing });
         }
         summary
@@ -96,19 +106,5 @@ pub fn glob(pattern: &str, name: &str) -> bool {
             let end = if deep { name.len() } else { name.find('/').unwrap_or(name.len()) };
             (0..=end).filter(|at| name.is_char_boundary(*at)).any(|at| glob(rest, &name[at..]))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn stars_stay_within_a_part_and_double_stars_do_not() {
-        assert!(glob("failures/*", "failures/second-reply"));
-        assert!(glob("**", "failures/second-reply"));
-        assert!(glob("*/second-*", "failures/second-reply"));
-        assert!(!glob("fail*", "failures/second-reply"));
-        assert!(!glob("failures/second", "failures/second-reply"));
     }
 }

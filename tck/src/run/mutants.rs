@@ -1,0 +1,198 @@
+//! Runs the mutants: each against the scenario that must kill it, which passes without the mutant's rules.
+
+use super::StageError;
+use super::stages::{BRIEF, READY};
+use super::task::fresh;
+use crate::cast::door::{Behind, Door};
+use crate::cast::relay::Relay;
+use crate::cast::stage::{Stage, Subject};
+use crate::cast::{self, Limits};
+use crate::judge::{self, Finding, Judgement, Verdict};
+use crate::model;
+use crate::mutant::{Direction, Mutant, Rule};
+use crate::play::expand;
+use crate::scenario::{Party, Role, Scenario};
+use crate::system::{StartError, System};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// What became of a mutant.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// Caught by its scenario, under its requirement.
+    Killed(Finding),
+    /// Not caught, or under another name: why.
+    Survived(String),
+    /// The kit couldn't try: why.
+    Error(String),
+}
+
+/// Mutants and what became of them.
+pub type Fates = Vec<(Mutant, Fate)>;
+
+/// Runs the mutants. Broken functions are made of the kit's model function, broken proxies of the system's.
+///
+/// # Errors
+/// The proxy can't be prepared.
+pub async fn mutants(
+    all: Vec<Mutant>,
+    scenarios: &[Arc<Scenario>],
+    system: Option<&System>,
+    time_scale: f64,
+    done: &dyn Fn(&Mutant, &Fate),
+) -> Result<Fates, StageError> {
+    if let Some(system) = system {
+        system.prepare(&[Role::Proxy], |_| {}).await?;
+    }
+    let laboratory = Arc::new(Laboratory {
+        function: function().await?,
+        system: system.cloned(),
+        limits: Limits::scaled(time_scale / 2.0),
+        folders: AtomicUsize::new(0),
+    });
+    let by_name: BTreeMap<String, Arc<Scenario>> =
+        scenarios.iter().map(|scenario| (scenario.name(), scenario.clone())).collect();
+    let places = Arc::new(Semaphore::new(6));
+    let mut running = JoinSet::new();
+    for mutant in all {
+        let (laboratory, places) = (laboratory.clone(), places.clone());
+        let scenario = by_name.get(&mutant.killed_by).cloned();
+        running.spawn(async move {
+            let _place = places.acquire().await;
+            let fate = match scenario {
+                Some(scenario) => laboratory.fate(&mutant, &scenario).await,
+                None => Fate::Error(format!("no scenario is called {}", mutant.killed_by)),
+            };
+            (mutant, fate)
+        });
+    }
+    let mut fates = Fates::new();
+    while let Some(finished) = running.join_next().await {
+        if let Ok((mutant, fate)) = finished {
+            done(&mutant, &fate);
+            fates.push((mutant, fate));
+        }
+    }
+    fates.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+    Ok(fates)
+}
+
+/// The conforming function that mutants of functions are made of.
+async fn function() -> Result<SocketAddr, StageError> {
+    let cant = |error: std::io::Error| StageError::Unusable(format!("the kit can't listen: {error}"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cant)?;
+    let address = listener.local_addr().map_err(cant)?;
+    tokio::spawn(async move {
+        let _ = model::function::serve(listener, std::future::pending()).await;
+    });
+    Ok(address)
+}
+
+struct Laboratory {
+    function: SocketAddr,
+    system: Option<System>,
+    limits: Limits,
+    folders: AtomicUsize,
+}
+
+impl Laboratory {
+    async fn fate(&self, mutant: &Mutant, scenario: &Arc<Scenario>) -> Fate {
+        let healthy = match self.play(mutant.mutates, scenario, Vec::new()).await {
+            Ok(judgement) => judgement,
+            Err(text) => return Fate::Error(text),
+        };
+        if healthy.verdict() != Verdict::Pass {
+            let root = healthy.root().map(|finding| finding.summary.clone()).or(healthy.error);
+            return Fate::Error(format!(
+                "{} doesn't pass without the mutant: {}",
+                mutant.killed_by,
+                root.unwrap_or_default()
+            ));
+        }
+        let rules = mutant.fresh_rules();
+        let judgement = match self.play(mutant.mutates, scenario, rules.clone()).await {
+            Ok(judgement) => judgement,
+            Err(text) => return Fate::Error(text),
+        };
+        if rules.iter().all(|rule| rule.fired() == 0) {
+            return Fate::Survived("its rules never fired".to_owned());
+        }
+        let Some(root) = judgement.root() else {
+            let text = judgement.error.unwrap_or_else(|| "nothing was found".to_owned());
+            return Fate::Survived(text);
+        };
+        if root.requirement == mutant.requirement && root.blame == Some(mutant.mutates) {
+            return Fate::Killed(root.clone());
+        }
+        let blame = root.blame.map_or_else(|| "nobody".to_owned(), |party| party.to_string());
+        Fate::Survived(format!(
+            "caught under another name: {} (the {blame}), {}",
+            root.requirement, root.summary
+        ))
+    }
+
+    async fn play(
+        &self,
+        mutates: Party,
+        scenario: &Arc<Scenario>,
+        rules: Vec<Rule>,
+    ) -> Result<Judgement, String> {
+        let role = if mutates == Party::Function { Role::Sdk } else { Role::Proxy };
+        let (stage, _relays) = match mutates {
+            Party::Function => self.broken_function(rules).await?,
+            _ => self.broken_proxy(rules).await.map_err(|error| error.to_string())?,
+        };
+        let script = expand::expand(scenario, role, 0, fresh(scenario)).map_err(|reason| reason.0)?;
+        let script = Arc::new(script);
+        let (transcript, _) = cast::perform(script.clone(), &stage, &self.limits).await;
+        stage.stop().await;
+        Ok(judge::judge(&script, &transcript))
+    }
+
+    async fn broken_function(&self, rules: Vec<Rule>) -> Result<(Stage, Vec<Relay>), String> {
+        let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
+        let relay = Relay::open(self.function, call, back, rules).await.map_err(|error| error.to_string())?;
+        let function = Some(Subject::at(relay.address()));
+        Ok((Stage { function, proxy: None, door: None }, vec![relay]))
+    }
+
+    /// A proxy with a relay on each side.
+    async fn broken_proxy(&self, rules: Vec<Rule>) -> Result<(Stage, Vec<Relay>), StartError> {
+        let missing = || StartError::because("there is no proxy to make mutants of: name a system file that has one");
+        let system = self.system.as_ref().ok_or_else(missing)?;
+        let party = system.proxy.as_ref().filter(|proxy| !proxy.command.is_empty()).ok_or_else(missing)?;
+        let cant = |error: std::io::Error| StartError::because(format!("the kit can't listen: {error}"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cant)?;
+        let spec = model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64);
+        let door = Door::open(listener, Behind::Kit, spec).map_err(cant)?;
+        let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
+        let behind = Relay::open(door.address(), call, back, rules.clone()).await.map_err(cant)?;
+        let number = self.folders.fetch_add(1, Ordering::Relaxed);
+        let name = format!("cloudstate-tck-mutant-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).map_err(cant)?;
+        let values = [
+            ("function", behind.address().to_string()),
+            ("function_host", behind.address().ip().to_string()),
+            ("function_port", behind.address().port().to_string()),
+            ("data", folder.display().to_string()),
+            ("passivation", BRIEF.as_millis().to_string()),
+        ];
+        let mut process = system.process(party, &values)?;
+        process.start().await?;
+        tokio::select! {
+            () = door.discovered() => {}
+            how = process.ends() => return Err(process.error(format!("it ended early: {how}"))),
+        }
+        process.accepts(READY).await?;
+        let (call, back) = (Direction::ClientToProxy, Direction::ProxyToClient);
+        let front = Relay::open(process.address(), call, back, rules).await.map_err(cant)?;
+        let proxy = Subject::managed_behind(process, front.address(), folder);
+        Ok((Stage { function: None, proxy: Some(proxy), door: Some(door) }, vec![behind, front]))
+    }
+}
