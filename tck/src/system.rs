@@ -106,7 +106,9 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        self.help.as_ref().map_or(Ok(()), |help| write!(f, "\n  help: {help}"))
+        self.help
+            .as_ref()
+            .map_or(Ok(()), |help| write!(f, "\n  help: {help}"))
     }
 }
 
@@ -131,14 +133,25 @@ impl System {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(problem) => {
-                let source = Arc::new(Source { name, text: String::new() });
+                let source = Arc::new(Source {
+                    name,
+                    text: String::new(),
+                });
                 let message = format!("it can't be read: {problem}");
-                let help = "a system file says how to start what is tested, or where it runs".to_owned();
-                return Err(SourceError { source, span: Span::default(), message, help: Some(help) });
+                let help =
+                    "a system file says how to start what is tested, or where it runs".to_owned();
+                return Err(SourceError {
+                    source,
+                    span: Span::default(),
+                    message,
+                    help: Some(help),
+                });
             }
         };
         let mut system = read::read(&Arc::new(Source { name, text }))?;
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let folder = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         system.folder = folder.unwrap_or(Path::new(".")).to_owned();
         Ok(system)
     }
@@ -146,25 +159,46 @@ impl System {
     /// What makes no sense in it, wherever it was described.
     pub fn problem(&self) -> Option<Problem> {
         if self.function.is_none() && self.proxy.is_none() {
-            return Some(Problem::new(&[], "a system has a function, a proxy, or both", None));
+            return Some(Problem::new(
+                &[],
+                "a system has a function, a proxy, or both",
+                None,
+            ));
         }
-        let function = self.function.as_ref().and_then(|party| party.problem("function", &LISTENING));
+        let function = self
+            .function
+            .as_ref()
+            .and_then(|party| party.problem("function", &LISTENING));
         let known = [&LISTENING[..], &CALLING, &KEEPING].concat();
-        let proxy = || self.proxy.as_ref().and_then(|party| party.problem("proxy", &known));
-        function.or_else(proxy).or_else(|| self.unconnected()).or_else(|| self.undeclared())
+        let proxy = || {
+            self.proxy
+                .as_ref()
+                .and_then(|party| party.problem("proxy", &known))
+        };
+        function
+            .or_else(proxy)
+            .or_else(|| self.unconnected())
+            .or_else(|| self.undeclared())
     }
 
     /// A proxy that has no way to find its function.
     fn unconnected(&self) -> Option<Problem> {
         let proxy = self.proxy.as_ref()?;
         if proxy.address.is_some() && proxy.function_listen.is_none() {
-            let message = "a proxy that already runs needs function_listen: where it looks for its function";
+            let message =
+                "a proxy that already runs needs function_listen: where it looks for its function";
             return Some(Problem::new(&["proxy"], message, None));
         }
-        let told = CALLING.iter().any(|name| proxy.mentions(name)) || proxy.function_listen.is_some();
+        let told =
+            CALLING.iter().any(|name| proxy.mentions(name)) || proxy.function_listen.is_some();
         (!proxy.command.is_empty() && !told).then(|| {
-            let help = "write {function}, or {function_host} and {function_port}, in command or env";
-            Problem::new(&["proxy", "command"], "the proxy isn't told where its function is", Some(help))
+            let help =
+                "write {function}, or {function_host} and {function_port}, in command or env";
+            Problem::new(
+                &["proxy", "command"],
+                "the proxy isn't told where its function is",
+                Some(help),
+            )
         })
     }
 
@@ -172,18 +206,32 @@ impl System {
     fn undeclared(&self) -> Option<Problem> {
         for (key, names) in [("features", &self.features), ("lacks", &self.lacks)] {
             let allowed = || FEATURES.iter().filter(|name| !TOLD.contains(name));
-            if let Some(wrong) = names.iter().find(|name| !allowed().any(|known| known == name)) {
+            if let Some(wrong) = names
+                .iter()
+                .find(|name| !allowed().any(|known| known == name))
+            {
                 let told = TOLD.contains(&wrong.as_str());
                 let message = match told {
                     true => format!("{wrong} is not declared; the kit can tell"),
                     false => format!("there is no feature {wrong}"),
                 };
                 let known = allowed().copied().collect::<Vec<_>>().join(", ");
-                return Some(Problem::new(&[key], &message, Some(&format!("features: {known}"))));
+                return Some(Problem::new(
+                    &[key],
+                    &message,
+                    Some(&format!("features: {known}")),
+                ));
             }
         }
-        let both = self.features.iter().find(|name| self.lacks.contains(name))?;
-        Some(Problem::new(&["lacks"], &format!("{both} is both in features and in lacks"), None))
+        let both = self
+            .features
+            .iter()
+            .find(|name| self.lacks.contains(name))?;
+        Some(Problem::new(
+            &["lacks"],
+            &format!("{both} is both in features and in lacks"),
+            None,
+        ))
     }
 
     /// The roles that it can take.
@@ -204,13 +252,21 @@ impl System {
     /// # Errors
     /// Why it doesn't have the first feature that is missing.
     pub fn has(&self, needs: &[String], role: Role) -> Result<(), String> {
-        let party = if role == Role::Sdk { &self.function } else { &self.proxy };
+        let party = if role == Role::Sdk {
+            &self.function
+        } else {
+            &self.proxy
+        };
         for need in needs {
             let there = match need.as_str() {
-                "managed" => party.as_ref().is_some_and(|party| !party.command.is_empty()),
+                "managed" => party
+                    .as_ref()
+                    .is_some_and(|party| !party.command.is_empty()),
                 "single-node" => true,
                 other if self.lacks.iter().any(|lack| lack == other) => false,
-                other => ASSUMED.contains(&other) || self.features.iter().any(|feature| feature == other),
+                other => {
+                    ASSUMED.contains(&other) || self.features.iter().any(|feature| feature == other)
+                }
             };
             if !there {
                 return Err(format!("the system doesn't have the feature {need}"));
@@ -223,14 +279,19 @@ impl System {
     ///
     /// # Errors
     /// A command that fails, with its last words.
-    pub async fn prepare(&self, roles: &[Role], mut say: impl FnMut(&str)) -> Result<(), StartError> {
+    pub async fn prepare(
+        &self,
+        roles: &[Role],
+        mut say: impl FnMut(&str),
+    ) -> Result<(), StartError> {
         let function = roles.iter().any(|role| *role != Role::Proxy);
         let proxy = roles.iter().any(|role| *role != Role::Sdk);
         let parties = [(function, &self.function), (proxy, &self.proxy)];
         let wanted = parties.into_iter().filter(|(wanted, _)| *wanted);
         for party in wanted.filter_map(|(_, party)| party.as_ref()) {
             if !party.prepare.is_empty() {
-                let launch = Launch::new(&party.prepare, &BTreeMap::new(), self.directory(party), &[]);
+                let launch =
+                    Launch::new(&party.prepare, &BTreeMap::new(), self.directory(party), &[]);
                 process::run(&launch, &mut say).await?;
             }
         }
@@ -257,29 +318,40 @@ impl System {
 impl Party {
     /// A party that somebody else runs.
     pub fn at(address: SocketAddr) -> Party {
-        Party { address: Some(address), ..Party::default() }
+        Party {
+            address: Some(address),
+            ..Party::default()
+        }
     }
 
     /// A party that the kit starts.
     pub fn started_by(command: Vec<String>) -> Party {
-        Party { command, ..Party::default() }
+        Party {
+            command,
+            ..Party::default()
+        }
     }
 
     fn problem(&self, name: &'static str, known: &[&str]) -> Option<Problem> {
         match (&self.address, self.command.is_empty()) {
             (None, true) => {
-                let help = "address: host:port of one that already runs; or command: [program, argument]";
+                let help =
+                    "address: host:port of one that already runs; or command: [program, argument]";
                 let message = format!("the {name} needs an address or a command");
                 return Some(Problem::new(&[name], &message, Some(help)));
             }
             (Some(_), false) => {
-                let message = format!("the {name} has an address and a command; it needs one of them");
+                let message =
+                    format!("the {name} has an address and a command; it needs one of them");
                 return Some(Problem::new(&[name], &message, None));
             }
             (Some(_), true) => return None,
             (None, false) => {}
         }
-        let texts = [("command", self.command.iter().collect::<Vec<_>>()), ("env", self.env.values().collect())];
+        let texts = [
+            ("command", self.command.iter().collect::<Vec<_>>()),
+            ("env", self.env.values().collect()),
+        ];
         for (key, texts) in &texts {
             let mut named = texts.iter().flat_map(|text| launch::placeholders(text));
             if let Some(wrong) = named.find(|placeholder| !known.contains(placeholder)) {
@@ -290,7 +362,8 @@ impl Party {
             }
         }
         (!self.mentions("listen") && !self.mentions("port")).then(|| {
-            let help = "write {listen}, or {host} and {port}, in command or env; the kit picks the port";
+            let help =
+                "write {listen}, or {host} and {port}, in command or env; the kit picks the port";
             let message = format!("the {name} isn't told where to listen");
             Problem::new(&[name, "command"], &message, Some(help))
         })
@@ -304,6 +377,10 @@ impl Party {
 
 impl Problem {
     fn new(place: &[&'static str], message: &str, help: Option<&str>) -> Problem {
-        Problem { place: place.to_vec(), message: message.to_owned(), help: help.map(str::to_owned) }
+        Problem {
+            place: place.to_vec(),
+            message: message.to_owned(),
+            help: help.map(str::to_owned),
+        }
     }
 }

@@ -13,8 +13,13 @@ use tokio::process::{Child, Command};
 /// Lines of output in an error.
 const LAST_WORDS: usize = 20;
 /// How the languages of the field say that somebody else has the port.
-const TAKEN: [&str; 5] =
-    ["address already in use", "address in use", "eaddrinuse", "failed to bind", "bindexception"];
+const TAKEN: [&str; 5] = [
+    "address already in use",
+    "address in use",
+    "eaddrinuse",
+    "failed to bind",
+    "bindexception",
+];
 
 /// How a process is started.
 #[derive(Clone, Debug)]
@@ -33,8 +38,15 @@ impl Launch {
         directory: PathBuf,
         values: &[(&str, String)],
     ) -> Launch {
-        let values = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        Launch { command: command.to_vec(), env: env.clone(), directory, values: values.collect() }
+        let values = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Launch {
+            command: command.to_vec(),
+            env: env.clone(),
+            directory,
+            values: values.collect(),
+        }
     }
 
     /// The same, told where to listen.
@@ -52,8 +64,12 @@ impl Launch {
         let mut filled = String::new();
         let mut rest = text;
         for name in placeholders(text) {
-            let Some(value) = self.values.get(name) else { continue };
-            let Some((before, after)) = rest.split_once(&format!("{{{name}}}")) else { continue };
+            let Some(value) = self.values.get(name) else {
+                continue;
+            };
+            let Some((before, after)) = rest.split_once(&format!("{{{name}}}")) else {
+                continue;
+            };
             filled.push_str(before);
             filled.push_str(value);
             rest = after;
@@ -72,13 +88,21 @@ impl Launch {
             true => word,
             false => format!("'{}'", word.replace('\'', "'\\''")),
         };
-        self.words().into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+        self.words()
+            .into_iter()
+            .map(quoted)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// An error with what the process said since there were `since` lines.
     pub(super) fn error(&self, reason: impl Into<String>, log: &Log, since: usize) -> StartError {
         let last_words = log.tail_since(since, LAST_WORDS);
-        StartError { reason: reason.into(), command: self.line(), last_words }
+        StartError {
+            reason: reason.into(),
+            command: self.line(),
+            last_words,
+        }
     }
 
     /// Starts the process in a group of its own, with nothing to read and its output to be read.
@@ -90,7 +114,11 @@ impl Launch {
         let program = self.program(word);
         Command::new(&program)
             .args(arguments)
-            .envs(self.env.iter().map(|(name, value)| (name, self.fill(value))))
+            .envs(
+                self.env
+                    .iter()
+                    .map(|(name, value)| (name, self.fill(value))),
+            )
             .current_dir(&self.directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -100,7 +128,11 @@ impl Launch {
             .spawn()
             .map_err(|error| {
                 let reason = self.cant_start(&program, &error);
-                StartError { reason, command: self.line(), last_words: Vec::new() }
+                StartError {
+                    reason,
+                    command: self.line(),
+                    last_words: Vec::new(),
+                }
             })
     }
 
@@ -120,7 +152,9 @@ impl Launch {
             ErrorKind::NotFound if !self.directory.is_dir() => {
                 format!("its directory {} does not exist", self.directory.display())
             }
-            ErrorKind::NotFound => format!("there is no program {program}; is it built and installed?"),
+            ErrorKind::NotFound => {
+                format!("there is no program {program}; is it built and installed?")
+            }
             ErrorKind::PermissionDenied => format!("{program} is not executable"),
             _ => format!("{program} can't be started: {error}"),
         }
@@ -147,12 +181,18 @@ pub struct StartError {
 impl StartError {
     /// The party isn't one that the kit started.
     pub fn not_managed(party: Party) -> StartError {
-        StartError::because(format!("the kit didn't start the {party}, so it can't start it again"))
+        StartError::because(format!(
+            "the kit didn't start the {party}, so it can't start it again"
+        ))
     }
 
     /// Without a command.
     pub fn because(reason: impl Into<String>) -> StartError {
-        StartError { reason: reason.into(), command: String::new(), last_words: Vec::new() }
+        StartError {
+            reason: reason.into(),
+            command: String::new(),
+            last_words: Vec::new(),
+        }
     }
 
     /// What went wrong, as a sentence without a full stop.
@@ -185,7 +225,9 @@ impl fmt::Display for StartError {
         }
         if !self.last_words.is_empty() {
             f.write_str("\n  its last words:")?;
-            self.last_words.iter().try_for_each(|line| write!(f, "\n    {line}"))?;
+            self.last_words
+                .iter()
+                .try_for_each(|line| write!(f, "\n    {line}"))?;
         }
         Ok(())
     }

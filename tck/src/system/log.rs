@@ -49,11 +49,20 @@ impl Log {
     pub fn tail_since(&self, since: usize, most: usize) -> Vec<String> {
         let lines = self.lines();
         let most = most.min(lines.count.saturating_sub(since));
-        lines.kept.iter().skip(lines.kept.len().saturating_sub(most)).cloned().collect()
+        lines
+            .kept
+            .iter()
+            .skip(lines.kept.len().saturating_sub(most))
+            .cloned()
+            .collect()
     }
 
     /// Takes all lines of a stream until its end, and tells them to `tap` if there is one.
-    pub async fn follow(self, stream: impl AsyncRead + Unpin, mut tap: Option<mpsc::Sender<String>>) {
+    pub async fn follow(
+        self,
+        stream: impl AsyncRead + Unpin,
+        mut tap: Option<mpsc::Sender<String>>,
+    ) {
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
         while let Ok(true) = read_line(&mut reader, &mut line).await {
@@ -70,7 +79,10 @@ impl Log {
 }
 
 /// One line, cut off where a process writes without an end; `false`: there is none.
-async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin), line: &mut Vec<u8>) -> std::io::Result<bool> {
+async fn read_line(
+    reader: &mut (impl AsyncBufReadExt + Unpin),
+    line: &mut Vec<u8>,
+) -> std::io::Result<bool> {
     loop {
         let bytes = reader.fill_buf().await?;
         if bytes.is_empty() {

@@ -49,10 +49,17 @@ struct Running {
 }
 
 impl Running {
-    fn start(launch: &Launch, log: &Log, tap: Option<mpsc::Sender<String>>) -> Result<Running, StartError> {
+    fn start(
+        launch: &Launch,
+        log: &Log,
+        tap: Option<mpsc::Sender<String>>,
+    ) -> Result<Running, StartError> {
         let since = log.count();
         let mut child = launch.spawn()?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        let group = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .map(Pid::from_raw);
         let mut readers = JoinSet::new();
         if let Some(out) = child.stdout.take() {
             readers.spawn(log.clone().follow(out, tap.clone()));
@@ -60,7 +67,12 @@ impl Running {
         if let Some(err) = child.stderr.take() {
             readers.spawn(log.clone().follow(err, tap));
         }
-        Ok(Running { child, group, readers, since })
+        Ok(Running {
+            child,
+            group,
+            readers,
+            since,
+        })
     }
 
     fn signal(&self, signal: Signal) {
@@ -85,7 +97,10 @@ impl Running {
     async fn end(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await;
         self.sweep();
-        let _ = timeout(ECHO, async { while self.readers.join_next().await.is_some() {} }).await;
+        let _ = timeout(ECHO, async {
+            while self.readers.join_next().await.is_some() {}
+        })
+        .await;
         status
     }
 }
@@ -137,11 +152,17 @@ pub(super) fn free_port() -> Result<SocketAddr, StartError> {
         let address = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .map_err(|error| StartError::because(format!("no port is free: {error}")))?;
-        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(address.port()) {
+        if GIVEN
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(address.port())
+        {
             return Ok(address);
         }
     }
-    Err(StartError::because("no port is free: the kit has used them up"))
+    Err(StartError::because(
+        "no port is free: the kit has used them up",
+    ))
 }
 
 /// A process that the kit starts and stops. Dropping it kills it, with all that it started.
@@ -156,7 +177,12 @@ pub struct Managed {
 impl Managed {
     /// Not started yet.
     pub fn new(launch: Launch, address: SocketAddr) -> Managed {
-        Managed { launch, address, running: None, log: Log::default() }
+        Managed {
+            launch,
+            address,
+            running: None,
+            log: Log::default(),
+        }
     }
 
     /// Where it listens, once it does. [`Managed::get_ready`] can change it.
@@ -245,7 +271,9 @@ impl Managed {
     /// An error about this process, with its last words.
     pub fn error(&self, reason: impl Into<String>) -> StartError {
         let since = self.running.as_ref().map_or(0, |running| running.since);
-        self.launch.listening(self.address).error(reason, &self.log, since)
+        self.launch
+            .listening(self.address)
+            .error(reason, &self.log, since)
     }
 
     /// It has ended though nobody asked for that: how. What it said at last may not be in the log yet.

@@ -8,9 +8,25 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-const SYSTEM: [&str; 7] = ["name", "version", "function", "proxy", "features", "lacks", "waivers"];
-const FUNCTION: [&str; 6] = ["address", "command", "env", "directory", "prepare", "streams"];
-const PROXY: [&str; 6] = ["address", "command", "env", "directory", "prepare", "function_listen"];
+const SYSTEM: [&str; 7] = [
+    "name", "version", "function", "proxy", "features", "lacks", "waivers",
+];
+const FUNCTION: [&str; 6] = [
+    "address",
+    "command",
+    "env",
+    "directory",
+    "prepare",
+    "streams",
+];
+const PROXY: [&str; 6] = [
+    "address",
+    "command",
+    "env",
+    "directory",
+    "prepare",
+    "function_listen",
+];
 const WAIVER: [&str; 4] = ["scenario", "role", "requirement", "reason"];
 
 type Result<T> = std::result::Result<T, SourceError>;
@@ -18,7 +34,10 @@ type Result<T> = std::result::Result<T, SourceError>;
 /// The system that a file describes.
 pub(super) fn read(source: &Arc<Source>) -> Result<System> {
     let root = tree::read(source)?;
-    let file = At { source, node: &root };
+    let file = At {
+        source,
+        node: &root,
+    };
     file.keys("a system file", &SYSTEM)?;
     let system = System {
         name: file.need("name", "a system file")?.text()?,
@@ -31,7 +50,9 @@ pub(super) fn read(source: &Arc<Source>) -> Result<System> {
         folder: PathBuf::new(),
     };
     match system.problem() {
-        Some(problem) => Err(file.failed(file.place(&problem.place), problem.message, problem.help)),
+        Some(problem) => {
+            Err(file.failed(file.place(&problem.place), problem.message, problem.help))
+        }
         None => Ok(system),
     }
 }
@@ -45,7 +66,12 @@ struct At<'a> {
 
 impl<'a> At<'a> {
     fn failed(self, span: Span, message: impl Into<String>, help: Option<String>) -> SourceError {
-        SourceError { source: self.source.clone(), span, message: message.into(), help }
+        SourceError {
+            source: self.source.clone(),
+            span,
+            message: message.into(),
+            help,
+        }
     }
 
     fn error<T>(self, message: impl Into<String>, help: Option<&str>) -> Result<T> {
@@ -53,7 +79,10 @@ impl<'a> At<'a> {
     }
 
     fn on(self, node: &'a Node) -> At<'a> {
-        At { source: self.source, node }
+        At {
+            source: self.source,
+            node,
+        }
     }
 
     /// This is a map with no other keys.
@@ -62,28 +91,48 @@ impl<'a> At<'a> {
         let Some(entries) = self.node.entries() else {
             return self.error(format!("{what} is written as a map"), Some(&list()));
         };
-        let Some((key, _)) = entries.iter().find(|(key, _)| !allowed.contains(&key.text.as_str())) else {
+        let Some((key, _)) = entries
+            .iter()
+            .find(|(key, _)| !allowed.contains(&key.text.as_str()))
+        else {
             return Ok(());
         };
         let distance = |name: &&&str| strsim::damerau_levenshtein(name, &key.text);
-        let near = allowed.iter().min_by_key(distance).filter(|name| distance(name) <= 2);
+        let near = allowed
+            .iter()
+            .min_by_key(distance)
+            .filter(|name| distance(name) <= 2);
         let near = near.map_or(String::new(), |name| format!("did you mean {name}? "));
-        Err(self.failed(key.span, format!("{what} has no key {}", key.text), Some(near + &list())))
+        Err(self.failed(
+            key.span,
+            format!("{what} has no key {}", key.text),
+            Some(near + &list()),
+        ))
     }
 
     fn optional<T>(self, key: &str, read: impl FnOnce(At<'a>) -> Result<T>) -> Result<Option<T>> {
-        self.node.get(key).map(|node| read(self.on(node))).transpose()
+        self.node
+            .get(key)
+            .map(|node| read(self.on(node)))
+            .transpose()
     }
 
     fn need(self, key: &str, what: &str) -> Result<At<'a>> {
         match self.node.get(key) {
             Some(node) => Ok(self.on(node)),
-            None => Err(self.failed(self.beginning(), format!("{what} needs the key {key}"), None)),
+            None => Err(self.failed(
+                self.beginning(),
+                format!("{what} needs the key {key}"),
+                None,
+            )),
         }
     }
 
     fn beginning(self) -> Span {
-        Span { start: self.node.span.start, end: self.node.span.start + 1 }
+        Span {
+            start: self.node.span.start,
+            end: self.node.span.start + 1,
+        }
     }
 
     /// Where the last of these keys stands, or as far as they lead.
@@ -91,7 +140,9 @@ impl<'a> At<'a> {
         let (mut node, mut span) = (self.node, self.beginning());
         for name in keys {
             let entries = node.entries().unwrap_or_default();
-            let Some((key, value)) = entries.iter().find(|(key, _)| key.text == *name) else { break };
+            let Some((key, value)) = entries.iter().find(|(key, _)| key.text == *name) else {
+                break;
+            };
             (node, span) = (value, key.span);
         }
         span
@@ -128,7 +179,10 @@ impl<'a> At<'a> {
         }
         let word = |at: At<'_>| match at.node.as_text() {
             Some(word) => Ok(word.to_owned()),
-            None => at.error("a word of a command is expected here", Some("write {name} in quotes: \"{name}\"")),
+            None => at.error(
+                "a word of a command is expected here",
+                Some("write {name} in quotes: \"{name}\""),
+            ),
         };
         self.list(word)
     }
@@ -153,15 +207,25 @@ impl<'a> At<'a> {
             Ok(found) => found.collect(),
             Err(_) => Vec::new(),
         };
-        match found.iter().find(|address| address.is_ipv4()).or(found.first()) {
+        match found
+            .iter()
+            .find(|address| address.is_ipv4())
+            .or(found.first())
+        {
             Some(address) => Ok(*address),
-            None => self.error(format!("{text} is no address"), Some("host:port, for example localhost:8080")),
+            None => self.error(
+                format!("{text} is no address"),
+                Some("host:port, for example localhost:8080"),
+            ),
         }
     }
 
     fn env<C: FromIterator<(String, String)>>(self) -> Result<C> {
         let Some(entries) = self.node.entries() else {
-            return self.error("env is written as a map", Some("for example { PORT: \"{port}\" }"));
+            return self.error(
+                "env is written as a map",
+                Some("for example { PORT: \"{port}\" }"),
+            );
         };
         let variable = |(key, value): &(crate::scenario::node::Key, Node)| match value.as_text() {
             Some(text) => Ok((key.text.clone(), text.to_owned())),
@@ -196,8 +260,13 @@ impl<'a> At<'a> {
     }
 
     fn role(self) -> Result<Role> {
-        let role = Role::ALL.into_iter().find(|role| self.node.as_text() == Some(&role.to_string()));
-        role.map_or_else(|| self.error("a role is expected here", Some("one of sdk, proxy, stack")), Ok)
+        let role = Role::ALL
+            .into_iter()
+            .find(|role| self.node.as_text() == Some(&role.to_string()));
+        role.map_or_else(
+            || self.error("a role is expected here", Some("one of sdk, proxy, stack")),
+            Ok,
+        )
     }
 
     fn requirement(self) -> Result<String> {
@@ -206,7 +275,12 @@ impl<'a> At<'a> {
         if all.get(&name).is_some() {
             return Ok(name);
         }
-        let help = all.closest(&name).map(|near| format!("did you mean {near}?"));
-        self.error(format!("the specification has no requirement {name}"), help.as_deref())
+        let help = all
+            .closest(&name)
+            .map(|near| format!("did you mean {near}?"));
+        self.error(
+            format!("the specification has no requirement {name}"),
+            help.as_deref(),
+        )
     }
 }

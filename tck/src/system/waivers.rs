@@ -33,7 +33,10 @@ fn failing(result: &ScenarioResult) -> Option<Verdict> {
 
 /// The findings that make it fail.
 fn failures(result: &ScenarioResult) -> impl Iterator<Item = &Finding> {
-    result.findings.iter().filter(|finding| !finding.consequence && finding.severity == Severity::Failure)
+    result
+        .findings
+        .iter()
+        .filter(|finding| !finding.consequence && finding.severity == Severity::Failure)
 }
 
 impl Waiver {
@@ -42,7 +45,9 @@ impl Waiver {
     }
 
     fn covers(&self, finding: &Finding) -> bool {
-        self.requirement.as_ref().is_none_or(|name| *name == finding.requirement)
+        self.requirement
+            .as_ref()
+            .is_none_or(|name| *name == finding.requirement)
     }
 
     /// Something fails as it says.
@@ -55,8 +60,13 @@ impl Waiver {
     }
 
     fn pattern(&self) -> String {
-        let role = self.role.map_or(String::new(), |role| format!(" in {role}"));
-        let requirement = self.requirement.as_ref().map_or(String::new(), |name| format!(", {name}"));
+        let role = self
+            .role
+            .map_or(String::new(), |role| format!(" in {role}"));
+        let requirement = self
+            .requirement
+            .as_ref()
+            .map_or(String::new(), |name| format!(", {name}"));
         format!("{}{role}{requirement}", self.scenario)
     }
 }
@@ -64,15 +74,24 @@ impl Waiver {
 impl Waivers {
     /// Marks a known failure as waived, if all that fails in it is known.
     pub fn excuse(&self, result: &mut ScenarioResult) {
-        let (Outcome::Ran { .. }, Some(verdict)) = (&result.outcome, failing(result)) else { return };
-        let needed: Vec<&Waiver> = self.0.iter().filter(|waiver| waiver.is_needed(result)).collect();
+        let (Outcome::Ran { .. }, Some(verdict)) = (&result.outcome, failing(result)) else {
+            return;
+        };
+        let needed: Vec<&Waiver> = self
+            .0
+            .iter()
+            .filter(|waiver| waiver.is_needed(result))
+            .collect();
         let known = |finding| needed.iter().any(|waiver| waiver.covers(finding));
         if needed.is_empty() || !failures(result).all(known) {
             return;
         }
         let mut reasons: Vec<&str> = needed.iter().map(|waiver| waiver.reason.as_str()).collect();
         reasons.dedup();
-        result.outcome = Outcome::Waived { reason: reasons.join("; "), verdict };
+        result.outcome = Outcome::Waived {
+            reason: reasons.join("; "),
+            verdict,
+        };
     }
 
     /// Which of them are still needed, and which should be removed.
@@ -81,16 +100,30 @@ impl Waivers {
         for waiver in &self.0 {
             let (pattern, reason) = (waiver.pattern(), waiver.reason.clone());
             let named = |wanted: &dyn Fn(&ScenarioResult) -> bool| -> Vec<String> {
-                results.iter().filter(|result| wanted(result)).map(ScenarioResult::full_name).collect()
+                results
+                    .iter()
+                    .filter(|result| wanted(result))
+                    .map(ScenarioResult::full_name)
+                    .collect()
             };
             let excused = named(&|result| waiver.is_needed(result));
             if !excused.is_empty() {
-                summary.used.push(UsedWaiver { pattern, reason, excused });
+                summary.used.push(UsedWaiver {
+                    pattern,
+                    reason,
+                    excused,
+                });
                 continue;
             }
-            let passes = Outcome::Ran { verdict: Verdict::Pass };
+            let passes = Outcome::Ran {
+                verdict: Verdict::Pass,
+            };
             let passing = named(&|result| waiver.selects(result) && result.outcome == passes);
-            summary.stale.push(StaleWaiver { pattern, reason, passing });
+            summary.stale.push(StaleWaiver {
+                pattern,
+                reason,
+                passing,
+            });
         }
         summary
     }
@@ -101,10 +134,20 @@ pub fn glob(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((before, rest)) => {
-            let Some(name) = name.strip_prefix(before) else { return false };
-            let (deep, rest) = rest.strip_prefix('*').map_or((false, rest), |rest| (true, rest));
-            let end = if deep { name.len() } else { name.find('/').unwrap_or(name.len()) };
-            (0..=end).filter(|at| name.is_char_boundary(*at)).any(|at| glob(rest, &name[at..]))
+            let Some(name) = name.strip_prefix(before) else {
+                return false;
+            };
+            let (deep, rest) = rest
+                .strip_prefix('*')
+                .map_or((false, rest), |rest| (true, rest));
+            let end = if deep {
+                name.len()
+            } else {
+                name.find('/').unwrap_or(name.len())
+            };
+            (0..=end)
+                .filter(|at| name.is_char_boundary(*at))
+                .any(|at| glob(rest, &name[at..]))
         }
     }
 }
