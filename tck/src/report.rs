@@ -17,7 +17,7 @@ pub mod time;
 pub use exit_code::ExitCode;
 
 use crate::judge::{Finding, Severity, Verdict};
-use crate::requirement::Level;
+use crate::requirement::{Level, Requirement};
 use crate::scenario::{Party, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -180,6 +180,41 @@ pub struct RequirementResult {
     /// Why it can't be checked on the wire, if it can't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untestable: Option<String>,
+}
+
+impl RequirementResult {
+    /// How a requirement stands after these scenarios, of which some checked it in these roles.
+    pub fn new(
+        requirement: &Requirement,
+        checked: Vec<Role>,
+        results: &[ScenarioResult],
+    ) -> RequirementResult {
+        let mut standing = if checked.is_empty() {
+            Standing::NotChecked
+        } else {
+            Standing::Kept
+        };
+        for result in results
+            .iter()
+            .filter(|result| result.finds(&requirement.name))
+        {
+            standing = standing.max(match (&result.outcome, requirement.level) {
+                (Outcome::Waived { .. }, _) => Standing::Waived,
+                (_, Level::Must) => Standing::Broken,
+                _ => Standing::Warned,
+            });
+        }
+        RequirementResult {
+            name: requirement.name.clone(),
+            level: requirement.level,
+            party: requirement.party,
+            sentence: requirement.sentence.clone(),
+            chapter: requirement.chapter.clone(),
+            checked,
+            standing,
+            untestable: requirement.untestable.clone(),
+        }
+    }
 }
 
 /// How the system under test stands with a requirement. Ordered from good to bad.
@@ -399,6 +434,13 @@ impl ScenarioResult {
             own.find(|f| f.severity == Severity::Failure)
                 .unwrap_or(first),
         )
+    }
+
+    /// A finding that counts names this requirement.
+    fn finds(&self, requirement: &str) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.requirement == requirement && !finding.consequence)
     }
 
     /// The verdict, if it was played.

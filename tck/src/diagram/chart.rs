@@ -385,6 +385,7 @@ impl Chart {
             }
             Raw::Resets => self.signal(party, to, "resets the stream"),
             Raw::Fails => self.signal(party, to, "gives the stream up"),
+            Raw::Refuses => self.signal(party, to, "fails the command, or gives the stream up"),
             Raw::Reported(text) => self.send(Proxy, Function, named("reportError", text.as_ref())),
             Raw::Discover(info) => self.send(Proxy, Function, named("discover", info.as_ref())),
             Raw::Spec(None) => self.send(Function, Proxy, "its entity spec"),

@@ -69,12 +69,7 @@ impl Page<'_> {
         if let Some(version) = &report.system.version {
             let _ = write!(line, " {}", clean(version));
         }
-        let _ = write!(
-            line,
-            ", in the role of {}, seed {}",
-            roles.join(", "),
-            report.seed
-        );
+        let _ = write!(line, " as {}, seed {}", roles.join(" and "), report.seed);
         let line = self.paint.bold(&line);
         self.line(line);
         for (who, info) in [

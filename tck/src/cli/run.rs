@@ -1,0 +1,222 @@
+//! `run`: plays scenarios against a system under test, and reports.
+
+use super::arguments::{self, Format};
+use super::catalog::Catalog;
+use super::subject::{self, quoted};
+use super::{Console, Fault, runtime, show};
+use crate::explore;
+use crate::report::paint::{Paint, clean};
+use crate::report::{self, Class, ExitCode, Report, time};
+use crate::run::{Progress, RunOptions};
+use crate::scenario::{Role, Scenario};
+use crate::system::{System, glob};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub(super) fn run(
+    arguments: Box<arguments::Run>,
+    console: &mut Console<'_>,
+) -> Result<ExitCode, Fault> {
+    let system = subject::system(&arguments.subject)?;
+    let roles = roles(&arguments.role, &system)?;
+    let options = options(&arguments, system, roles)?;
+    let started = time::rfc3339(SystemTime::now());
+    let bar = Bar::new(console);
+    let ended = runtime()?.block_on(crate::run::run(options, &|progress| bar.show(&progress)));
+    bar.finish();
+    let mut report = ended.map_err(|error| Fault::unreachable(error.to_string()))?;
+    report.started = Some(started);
+    if arguments.how.without_times {
+        report = report.without_times();
+    }
+    if let Some(folder) = &arguments.how.report {
+        write(&report, folder)?;
+    }
+    console.print(&show::rendered(
+        &report,
+        arguments.how.format,
+        console.paint(),
+    ));
+    if let (Some(folder), Format::Terminal) = (&arguments.how.report, arguments.how.format) {
+        let _ = writeln!(console.err, "the report is in {}", folder.display());
+    }
+    Ok(report.exit_code())
+}
+
+/// The roles that were asked for, in their order.
+fn roles(wanted: &[Role], system: &System) -> Result<Vec<Role>, Fault> {
+    let possible = system.roles();
+    if let Some(role) = wanted.iter().find(|role| !possible.contains(role)) {
+        let missing = match (role, &system.function, &system.proxy) {
+            (Role::Sdk, None, _) | (Role::Stack, None, _) => "a user function",
+            _ => "a proxy",
+        };
+        return Err(Fault::usage(format!(
+            "the role {role} needs {missing} under test, and there is none"
+        )));
+    }
+    Ok(possible
+        .into_iter()
+        .filter(|role| wanted.is_empty() || wanted.contains(role))
+        .collect())
+}
+
+fn options(
+    arguments: &arguments::Run,
+    system: System,
+    roles: Vec<Role>,
+) -> Result<RunOptions, Fault> {
+    let (scenarios, generated) = scenarios(arguments)?;
+    let everything = arguments.selection.filter.is_empty()
+        && arguments.selection.requirement.is_empty()
+        && arguments.selection.scenarios.is_empty()
+        && roles == system.roles();
+    Ok(RunOptions {
+        named: named(arguments),
+        roles,
+        scenarios,
+        jobs: arguments.how.jobs,
+        time_scale: arguments.how.time_scale,
+        seed: arguments.how.seed,
+        generated,
+        counterexamples: arguments
+            .how
+            .report
+            .as_ref()
+            .map(|folder| folder.join("counterexamples")),
+        transcripts: arguments
+            .how
+            .report
+            .as_ref()
+            .map(|folder| folder.join("transcripts")),
+        strict_waivers: everything,
+        system,
+    })
+}
+
+/// The written scenarios that are meant, and how many are to be generated. A generated scenario that a filter
+/// names is run like a written one.
+fn scenarios(arguments: &arguments::Run) -> Result<(Vec<Arc<Scenario>>, usize), Fault> {
+    let catalog = Catalog::load(&arguments.selection.scenarios)?;
+    let mut selection = arguments.selection.clone();
+    let mut picked = Vec::new();
+    for generated in explore::generate(arguments.how.seed, arguments.how.generated) {
+        let name = generated.scenario().name();
+        if selection.filter.iter().any(|filter| glob(filter, &name)) {
+            picked.push((name, Arc::new(generated.scenario().clone())));
+        }
+    }
+    selection
+        .filter
+        .retain(|filter| !picked.iter().any(|(name, _)| glob(filter, name)));
+    let nothing_else = !picked.is_empty() && selection.filter.is_empty();
+    let mut scenarios = if nothing_else {
+        Vec::new()
+    } else {
+        catalog.select(&selection)?
+    };
+    scenarios.extend(picked.into_iter().map(|(_, scenario)| scenario));
+    let all = arguments.selection.filter.is_empty() && arguments.selection.requirement.is_empty();
+    Ok((scenarios, if all { arguments.how.generated } else { 0 }))
+}
+
+/// The arguments that a command to run one scenario again begins with.
+fn named(arguments: &arguments::Run) -> String {
+    let mut words = vec![subject::written(&arguments.subject)];
+    for file in &arguments.selection.scenarios {
+        words.push(format!(
+            "--scenarios {}",
+            quoted(&file.display().to_string())
+        ));
+    }
+    if arguments.how.time_scale != 1.0 {
+        words.push(format!("--time-scale {}", arguments.how.time_scale));
+    }
+    if arguments.how.generated > 0 {
+        words.push(format!(
+            "--seed {} --generated {}",
+            arguments.how.seed, arguments.how.generated
+        ));
+    }
+    words.join(" ")
+}
+
+/// The report in every form that lasts.
+fn write(report: &Report, folder: &Path) -> Result<(), Fault> {
+    let problem = |path: PathBuf| {
+        move |error| Fault::kit(format!("{} can't be written: {error}", path.display()))
+    };
+    fs::create_dir_all(folder).map_err(problem(folder.to_owned()))?;
+    let forms = [
+        ("report.json", report::json::render(report)),
+        ("junit.xml", report::junit::render(report)),
+        ("report.md", report::markdown::render(report)),
+    ];
+    for (name, text) in forms {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(problem(path))?;
+    }
+    Ok(())
+}
+
+/// How far the run is: a bar on a terminal, and elsewhere only what takes long before it.
+struct Bar {
+    bar: ProgressBar,
+    terminal: bool,
+    paint: Paint,
+}
+
+impl Bar {
+    fn new(console: &Console<'_>) -> Bar {
+        let bar = if console.progress {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) = ProgressStyle::with_template("{msg:>6} {bar:40} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        Bar {
+            bar,
+            terminal: console.progress,
+            paint: console.paint(),
+        }
+    }
+
+    fn show(&self, progress: &Progress<'_>) {
+        match progress {
+            Progress::Preparing(line) if self.terminal => self.bar.println(clean(line)),
+            Progress::Preparing(line) => {
+                let _ = writeln!(std::io::stderr(), "{}", clean(line));
+            }
+            Progress::Role(role, scenarios) => {
+                self.bar.set_message(role.to_string());
+                self.bar.set_length(*scenarios as u64);
+                self.bar.set_position(0);
+            }
+            Progress::Ended(result) => {
+                let line = match result.class() {
+                    Class::Failed => self.paint.red("FAIL"),
+                    Class::Error => self.paint.red("ERROR"),
+                    Class::Inconclusive => self.paint.yellow("INCONCLUSIVE"),
+                    Class::NotApplicable => return,
+                    _ => return self.bar.inc(1),
+                };
+                self.bar.println(format!(
+                    "{line} {} ({})",
+                    clean(&result.full_name()),
+                    result.role
+                ));
+                self.bar.inc(1);
+            }
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,166 @@
+//! The system under test, from a system file or from options; and how it is written on a command line again.
+
+use super::Fault;
+use super::arguments::Subject;
+use crate::system::{Party, System};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The system that the arguments describe.
+pub(super) fn system(subject: &Subject) -> Result<System, Fault> {
+    if let Some(file) = &subject.system {
+        return System::read(file).map_err(|error| Fault::usage(error.to_string()));
+    }
+    let function = party(
+        subject.function,
+        subject.function_command.as_deref(),
+        "--function-command",
+    )?;
+    let mut proxy = party(
+        subject.proxy,
+        subject.proxy_command.as_deref(),
+        "--proxy-command",
+    )?;
+    if let Some(proxy) = &mut proxy {
+        proxy.function_listen = subject.function_listen;
+    }
+    if function.is_none() && proxy.is_none() {
+        return Err(Fault::usage(
+            "run needs a system under test\n  a user function: --function ADDRESS or --function-command COMMAND\n  \
+             a proxy: --proxy ADDRESS --function-listen ADDRESS or --proxy-command COMMAND\n  \
+             or a file that describes it: SYSTEM.yaml\n  see cloudstate-tck run --help",
+        ));
+    }
+    let name = subject
+        .name
+        .clone()
+        .unwrap_or_else(|| default_name(subject));
+    Ok(System {
+        name,
+        version: subject.system_version.clone(),
+        function,
+        proxy,
+        folder: PathBuf::from("."),
+        ..System::default()
+    })
+}
+
+fn party(
+    address: Option<SocketAddr>,
+    command: Option<&str>,
+    option: &str,
+) -> Result<Option<Party>, Fault> {
+    let command = match command {
+        None if address.is_none() => return Ok(None),
+        None => Vec::new(),
+        Some(text) => match words(text) {
+            Some(words) if !words.is_empty() => words,
+            Some(_) => return Err(Fault::usage(format!("{option} is empty"))),
+            None => {
+                return Err(Fault::usage(format!(
+                    "a quote in {option} is not closed: {text}"
+                )));
+            }
+        },
+    };
+    Ok(Some(Party {
+        address,
+        command,
+        ..Party::default()
+    }))
+}
+
+fn default_name(subject: &Subject) -> String {
+    let described = [
+        subject
+            .function
+            .map(|address| format!("function at {address}")),
+        subject.function_command.clone(),
+        subject.proxy.map(|address| format!("proxy at {address}")),
+        subject.proxy_command.clone(),
+    ];
+    described
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" and ")
+}
+
+/// The arguments again, as a shell reads them.
+pub(super) fn written(subject: &Subject) -> String {
+    let address =
+        |option: &str, address: Option<SocketAddr>| address.map(|a| format!("{option} {a}"));
+    let text = |option: &str, text: &Option<String>| {
+        text.as_ref().map(|t| format!("{option} {}", quoted(t)))
+    };
+    let parts = [
+        subject
+            .system
+            .as_ref()
+            .map(|file| quoted(&file.display().to_string())),
+        address("--function", subject.function),
+        text("--function-command", &subject.function_command),
+        address("--proxy", subject.proxy),
+        address("--function-listen", subject.function_listen),
+        text("--proxy-command", &subject.proxy_command),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// In single quotes, unless the shell takes it as it is.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// The words of a command, as a shell would split them: quotes hold words together, a backslash takes the meaning
+/// of the next character away, except in single quotes. `None`: a quote is not closed.
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => quote = None,
+            ('\\', None | Some('"')) => word.get_or_insert_default().push(chars.next()?),
+            (c, Some(_)) => word.get_or_insert_default().push(c),
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, None) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_split_as_a_shell_would() {
+        let split = |text| words(text).unwrap().join("|");
+        assert_eq!(
+            split("node index.js --port {port}"),
+            "node|index.js|--port|{port}"
+        );
+        assert_eq!(split(r#"a "b c" 'd "e' f\ g """#), r#"a|b c|d "e|f g|"#);
+        assert_eq!(words("a 'b"), None);
+        assert_eq!(words("  "), Some(Vec::new()));
+    }
+
+    #[test]
+    fn arguments_read_back_as_they_were() {
+        for text in ["plain", "it's", "a b", "", "$HOME", "{port}"] {
+            assert_eq!(words(&quoted(text)).unwrap(), [text]);
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What a user sees.
+
+use super::*;
+use std::path::PathBuf;
+
+/// Runs the program: exit code, standard output, standard error.
+fn tck(arguments: &[&str]) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut console = Console {
+        out: &mut out,
+        err: &mut err,
+        colour: false,
+        progress: false,
+    };
+    let all = std::iter::once("cloudstate-tck").chain(arguments.iter().copied());
+    let code = execute(all, &mut console);
+    (
+        code.code(),
+        String::from_utf8(out).unwrap(),
+        String::from_utf8(err).unwrap(),
+    )
+}
+
+/// As one text to approve.
+fn shown(arguments: &[&str]) -> String {
+    let (code, out, err) = tck(arguments);
+    let err = if err.is_empty() {
+        String::new()
+    } else {
+        format!("--- standard error\n{err}")
+    };
+    format!(
+        "$ cloudstate-tck {}\n{out}{err}--- exit code {code}\n",
+        arguments.join(" ")
+    )
+}
+
+/// A file with this text, in a folder that the test removes.
+fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+const SCENARIOS: &str = "\
+suite: small
+service: cloudstate.tck.model.EventSourcedTckModel
+scenarios:
+  - id: answers
+    title: A command is answered
+    verifies: commands.answers-its-caller
+    chart:
+      - call: Process
+        request: { actions: [ { emit: { value: A } } ] }
+      - passivate
+      - call: Process
+        request: {}
+";
+
+#[test]
+fn help() {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["run", "--help"],
+        &["list", "--help"],
+        &["explain", "--help"],
+    ] {
+        let name = arguments.join("-").replace("--", "-");
+        insta::assert_snapshot!(format!("help-{name}"), shown(arguments));
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_told_with_the_usage_code() {
+    for arguments in [
+        &[][..],
+        &["rnu"],
+        &["run"],
+        &["run", "--role", "server"],
+        &["run", "--proxy", "127.0.0.1:9000"],
+        &["run", "--function", "localhost"],
+        &["run", "--function", "127.0.0.1:1", "--role", "proxy"],
+        &["run", "--function", "127.0.0.1:1", "--time-scale", "0"],
+        &["run", "--function-command", "node 'index.js"],
+        &["explain", "no-such-thing"],
+        &["list", "--filter", "nothing/*"],
+        &["show", "no-such-file.json"],
+        &["check", "no-such-file.yaml"],
+        &["judge", "no-such-file.jsonl"],
+        &["mutants", "--filter", "nothing-like-it"],
+    ] {
+        let (code, out, err) = tck(arguments);
+        assert_eq!(code, 64, "{arguments:?}: {err}");
+        assert_eq!(out, "", "{arguments:?}");
+        assert!(!err.is_empty(), "{arguments:?}");
+    }
+    insta::assert_snapshot!("mistake-no-subject", shown(&["run"]));
+    insta::assert_snapshot!(
+        "mistake-role",
+        shown(&["run", "--function", "127.0.0.1:1", "--role", "stack"])
+    );
+}
+
+#[test]
+fn a_name_that_is_almost_right_is_suggested() {
+    let (code, _, err) = tck(&["explain", "commands.answers-its-caler"]);
+    assert_eq!(code, 64);
+    assert!(
+        err.contains("did you mean commands.answers-its-caller?"),
+        "{err}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "small.yaml", SCENARIOS);
+    let (_, _, err) = tck(&[
+        "list",
+        "--scenarios",
+        path.to_str().unwrap(),
+        "--filter",
+        "small/answer",
+    ]);
+    assert!(err.contains("did you mean small/answers?"), "{err}");
+}
+
+#[test]
+fn a_scenario_is_explained_with_the_answers_of_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "small.yaml", SCENARIOS);
+    let text = shown(&["explain", "answers", "--scenarios", path.to_str().unwrap()]);
+    insta::assert_snapshot!(text.replace(folder.path().to_str().unwrap(), "FOLDER"));
+    let (code, svg, _) = tck(&[
+        "explain",
+        "answers",
+        "--svg",
+        "--scenarios",
+        path.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 0);
+    assert!(svg.starts_with("<svg"), "{svg}");
+}
+
+#[test]
+fn a_requirement_is_explained_by_its_sentence_and_scenarios() {
+    let (code, out, _) = tck(&["explain", "commands.answers-its-caller"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("MUST") && out.contains("spec/commands.md"),
+        "{out}"
+    );
+}
+
+#[test]
+fn everything_built_in_checks_and_is_listed() {
+    let (code, out, err) = tck(&["check"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let (_, listed, _) = tck(&["list", "--format", "json"]);
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+    assert_eq!(
+        listed.len(),
+        crate::scenario::read::embedded().unwrap().len()
+    );
+    let (_, requirements, _) = tck(&["list", "--requirements", "--format", "json"]);
+    let requirements: Vec<serde_json::Value> = serde_json::from_str(&requirements).unwrap();
+    assert_eq!(
+        requirements.len(),
+        crate::requirement::Requirements::embedded().iter().count()
+    );
+}
+
+#[test]
+fn every_built_in_scenario_and_requirement_can_be_explained() {
+    let catalog = catalog::Catalog::load(&[]).unwrap();
+    for scenario in &catalog.scenarios {
+        for role in list::playable(scenario) {
+            let text = explain::scenario_text(scenario, role, Paint::Plain);
+            assert!(text.contains("▶"), "{}: {text}", scenario.name());
+        }
+    }
+    for requirement in crate::requirement::Requirements::embedded().iter() {
+        let text = explain::requirement_text(requirement, &catalog, Paint::Plain);
+        assert!(text.contains(&requirement.name), "{text}");
+    }
+}
+
+#[test]
+fn the_list_is_text_for_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "small.yaml", SCENARIOS);
+    insta::assert_snapshot!(tck(&["list", "--scenarios", path.to_str().unwrap()]).1);
+}
+
+#[test]
+fn what_is_wrong_in_a_scenario_file_is_shown_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = SCENARIOS
+        .replace("emit:", "emitt:")
+        .replace("answers-its-caller", "answers-its-caler");
+    let path = file(&folder, "wrong.yaml", &wrong);
+    let text = shown(&["check", path.to_str().unwrap()]);
+    insta::assert_snapshot!(text.replace(folder.path().to_str().unwrap(), "FOLDER"));
+}
+
+#[test]
+fn a_report_is_rendered_again_with_the_exit_code_of_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = crate::report::Report::new(Default::default(), Vec::new(), 7);
+    let path = file(
+        &folder,
+        "report.json",
+        &crate::report::json::render(&report),
+    );
+    let (code, out, _) = tck(&["show", path.to_str().unwrap(), "--format", "json"]);
+    assert_eq!((code, out), (4, crate::report::json::render(&report)));
+}
+
+#[test]
+fn colours_are_used_where_asked_for() {
+    let plain = tck(&["list"]).1;
+    let coloured = tck(&["list", "--color", "always"]).1;
+    assert!(!plain.contains('\x1b') && coloured.contains('\x1b'));
+}
+
+#[test]
+fn the_schema_is_json() {
+    let (code, out, _) = tck(&["schema"]);
+    assert_eq!(code, 0);
+    assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok());
+}
+
+#[test]
+fn a_subject_that_is_not_there_has_its_own_exit_code() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let (code, _, err) = tck(&["run", "--function", &free]);
+    assert_eq!(code, 69, "{err}");
+    assert!(err.starts_with("error: "), "{err}");
+}
+
+/// The model function on a free port, until it is dropped.
+struct Model {
+    address: String,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn model() -> Model {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    runtime.spawn(crate::model::function::serve(
+        listener,
+        std::future::pending(),
+    ));
+    Model {
+        address,
+        _runtime: runtime,
+    }
+}
+
+#[test]
+fn the_model_function_passes_and_the_report_is_written() {
+    let model = model();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let (code, text, err) = tck(&[
+        "run",
+        "--function",
+        &model.address,
+        "--filter",
+        "event-sourced/**",
+        "--report",
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 0, "{text}{err}");
+    for name in ["report.json", "junit.xml", "report.md"] {
+        assert!(out.join(name).is_file(), "{name} is missing");
+    }
+    let (code, _, _) = tck(&[
+        "show",
+        out.join("report.json").to_str().unwrap(),
+        "--format",
+        "junit",
+    ]);
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn two_runs_report_the_same() {
+    let model = model();
+    let run = || {
+        tck(&[
+            "run",
+            "--function",
+            &model.address,
+            "--without-times",
+            "--format",
+            "json",
+            "-f",
+            "failures",
+        ])
+        .1
+    };
+    assert_eq!(run(), run());
+}
+
+/// A scenario that expects what the model doesn't do fails, and its transcript is judged the same again.
+#[test]
+fn a_failure_has_its_five_parts_and_can_be_judged_again() {
+    let model = model();
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = SCENARIOS.replace(
+        "      - passivate\n",
+        "        reply: { message: B }\n        events: [ { Persisted: { value: A } } ]\n",
+    );
+    let wrong = wrong.replace("    chart:", "    scripted: proxy\n    chart:");
+    let path = file(&folder, "wrong.yaml", &wrong);
+    let out = folder.path().join("out");
+    let (code, text, err) = tck(&[
+        "run",
+        "--function",
+        &model.address,
+        "--scenarios",
+        path.to_str().unwrap(),
+        "--report",
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 1, "{text}{err}");
+    let rerun = format!(
+        "cloudstate-tck run --function {} --scenarios {} --role sdk --filter 'small/answers'",
+        model.address,
+        path.display()
+    );
+    for part in ["(MUST)", "◀━━", "- B", "+ A", &rerun] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    let transcript = out.join("transcripts/sdk-small-answers.jsonl");
+    let (code, again, err) = tck(&["judge", transcript.to_str().unwrap()]);
+    assert_eq!(code, 1, "{again}{err}");
+    assert!(again.contains("- B") && again.contains("+ A"), "{again}");
+}
