@@ -32,4 +32,5 @@ pub mod report;
 pub mod diagram;
 pub mod system;
 pub mod run;
+pub mod harness;
 pub mod cli;

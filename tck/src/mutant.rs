@@ -431,6 +431,13 @@ impl Way {
         if let (Some(add), Some(Field::I64(old))) = (added(node), message.get_field(&field).as_ref().into_number()) {
             return message.set_field(&field, Field::I64(old + add));
         }
+        // The parts of an Any itself; as a message it would be written by its type.
+        if let (Kind::String, Some(text)) = (field.kind(), node.as_text()) {
+            return message.set_field(&field, Field::String(text.to_owned()));
+        }
+        if let (Kind::Bytes, Some("")) = (field.kind(), node.as_text()) {
+            return message.clear_field(&field);
+        }
         // Built as a message with just this field, so that every way to write a value works.
         let holder = Node::map(node.span, [(name, node.clone())]);
         let bindings = Bindings::new();

@@ -9,21 +9,36 @@ use std::sync::Arc;
 fn shipped() -> Vec<Scenario> {
     match read::embedded() {
         Ok(scenarios) => scenarios,
-        Err(errors) => panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>()),
+        Err(errors) => panic!(
+            "{}",
+            errors.iter().map(|e| format!("{e}\n")).collect::<String>()
+        ),
     }
 }
 
 #[test]
 fn every_shipped_scenario_checks() {
     let errors = check::check(&shipped(), Requirements::embedded());
-    assert!(errors.is_empty(), "{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>());
+    assert!(
+        errors.is_empty(),
+        "{}",
+        errors.iter().map(|e| format!("{e}\n")).collect::<String>()
+    );
 }
 
 #[test]
 fn every_shipped_scenario_survives_being_written() {
     for scenario in shipped() {
-        let text = write::write(&scenario.suite, &scenario.service, std::slice::from_ref(&scenario), "a header");
-        let source = Arc::new(Source { name: "written".to_owned(), text });
+        let text = write::write(
+            &scenario.suite,
+            &scenario.service,
+            std::slice::from_ref(&scenario),
+            "a header",
+        );
+        let source = Arc::new(Source {
+            name: "written".to_owned(),
+            text,
+        });
         let again = match read::read(&source) {
             Ok(again) => again,
             Err(errors) => panic!("{}\n{}", errors[0], source.text),
@@ -63,7 +78,12 @@ fn every_title_of_the_kit_before_has_a_scenario_or_a_reason() {
                 title.title
             );
             for name in &title.scenarios {
-                assert!(names.contains(name), "{}: {}: no scenario is called {name}", suite.suite, title.title);
+                assert!(
+                    names.contains(name),
+                    "{}: {}: no scenario is called {name}",
+                    suite.suite,
+                    title.title
+                );
             }
         }
     }
@@ -72,11 +92,17 @@ fn every_title_of_the_kit_before_has_a_scenario_or_a_reason() {
 
 #[test]
 fn the_published_schema_is_fresh() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/scenarios/scenario.schema.json");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../fixtures/scenarios/scenario.schema.json"
+    );
     let fresh = serde_json::to_string_pretty(&schema::schema()).unwrap() + "\n";
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(path, &fresh).unwrap();
     }
     let published = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(published, fresh, "run `UPDATE=1 cargo test -p cloudstate-tck --test shipped` and review the change");
+    assert_eq!(
+        published, fresh,
+        "run `UPDATE=1 cargo test -p cloudstate-tck --test shipped` and review the change"
+    );
 }
