@@ -364,7 +364,6 @@ fn mistakes_in_system_files_are_told_where_they_stand() {
     let waiver = |keys: &str| format!("{function}waivers:\n  - {{ scenario: a/b, {keys} }}\n");
     let files = [
         String::new(),
-        "name: [x".to_owned(),
         "- name: x\n".to_owned(),
         "nam: x\n".to_owned(),
         "function: {}\n".to_owned(),
