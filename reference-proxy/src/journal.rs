@@ -3,6 +3,7 @@
 //! An event is stored as the bytes of its `google.protobuf.Any`, and so is a snapshot: what comes
 //! out is what went in. Events are numbered by their place, beginning with 1.
 
+pub mod durable;
 pub mod memory;
 
 use std::fmt;
@@ -95,3 +96,6 @@ pub trait Journal: Send + Sync + 'static {
     /// Finishes what was begun and lets go of the storage. Nothing is asked of it afterwards.
     fn close(&self) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! The journal on disk: what was acknowledged is there after the process was killed.
 //!
-//! Entities queue their writes; one thread, the [`Committer`], takes all that wait, checks them,
-//! writes them as one transaction with one sync, and only then acknowledges each. The more entities
-//! write at once, the more writes share a sync. Reads go past it.
+//! Entities queue what they append; one thread, the [`Committer`], takes all that waits, checks it,
+//! writes it as one transaction with one sync, and only then acknowledges each. The more entities
+//! write at once, the more share a sync. Reads go past it.
 //!
 //! Two keyspaces: `events` maps an entity and a sequence number to an event, `snapshots` an entity
 //! to its latest snapshot. An entity is written as its two ids, each after its length, so that no
@@ -10,19 +10,22 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use bytes::Bytes;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use prost::Message;
-use prost_types::Any;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Journal, JournalError, JournalKey, Recovered};
+use super::{Append, Chunk, EntityRef, History, Journal, JournalError, Snapshot, Stored};
 
-/// How many writes share a transaction at most, and how many may wait for the next one.
+/// How many appends share a transaction at most.
 const BATCH: usize = 1024;
+/// When a chunk of a history is full.
+const CHUNK_EVENTS: usize = 256;
+/// The same by size; the last event may exceed it.
+const CHUNK_BYTES: usize = 1 << 20;
 /// Read cache; entities read their history once, so little is gained by more.
 const CACHE_BYTES: u64 = 16 << 20;
 /// What is kept in memory and replayed when opening: small, so that opening is fast.
@@ -39,12 +42,15 @@ const MAX_KEY_BYTES: usize = u16::MAX as usize;
 pub enum OpenError {
     /// Somebody else has it.
     #[error(
-        "the data directory {0} is in use by another process; \
-         stop that one, or choose another with --data-dir"
+        "the data directory {} is in use by another process; \
+         stop that one, or choose another with --data-dir", .0.display()
     )]
     Locked(PathBuf),
     /// It can't be made, read or written, or it holds something else.
-    #[error("the data directory {directory} can't be opened: {reason}")]
+    #[error(
+        "the data directory {} can't be opened: {reason}; \
+         choose another with --data-dir", directory.display()
+    )]
     Unusable {
         /// Which one.
         directory: PathBuf,
@@ -55,10 +61,15 @@ pub enum OpenError {
 
 /// Histories on disk.
 pub struct DurableJournal {
+    /// Nothing once it is closed.
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
     store: Store,
-    /// Always there until dropped.
-    writes: Option<mpsc::Sender<Write>>,
-    committer: Option<JoinHandle<()>>,
+    /// Not bounded: an entity waits for one append before it begins another.
+    appends: mpsc::UnboundedSender<Queued>,
+    committer: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for DurableJournal {
@@ -80,7 +91,7 @@ impl DurableJournal {
             fjall::Error::Io(error) => unusable(error.to_string()),
             other => unusable(other.to_string()),
         })?;
-        let (writes, queue) = mpsc::channel(BATCH);
+        let (appends, queue) = mpsc::unbounded_channel();
         let committer = Committer {
             store: store.clone(),
             last_sequences: HashMap::new(),
@@ -89,35 +100,52 @@ impl DurableJournal {
             .name("journal".to_owned())
             .spawn(move || committer.run(queue))
             .map_err(|error| unusable(error.to_string()))?;
-        Ok(Self {
+        let open = Open {
             store,
-            writes: Some(writes),
-            committer: Some(committer),
+            appends,
+            committer,
+        };
+        Ok(Self {
+            open: Mutex::new(Some(open)),
         })
     }
 
-    fn submit<T: Send + 'static>(
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(
         &self,
-        write: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Write,
-    ) -> BoxFuture<'_, Result<T, JournalError>> {
+        entity: &EntityRef,
+        after: u64,
+        append: Append,
+    ) -> Result<oneshot::Receiver<Result<(), JournalError>>, JournalError> {
         let (ack, acknowledged) = oneshot::channel();
-        let write = write(ack);
-        async move {
-            let closed = || JournalError::Storage("it is closed".to_owned());
-            let writes = self.writes.as_ref().ok_or_else(closed)?;
-            writes.send(write).await.map_err(|_| closed())?;
-            acknowledged.await.map_err(|_| closed())?
-        }
-        .boxed()
+        let queued = Queued {
+            key: EntityKey::new(entity)?,
+            entity: entity.clone(),
+            after,
+            append,
+            ack,
+        };
+        let open = self.lock();
+        let appends = &open.as_ref().ok_or_else(closed)?.appends;
+        appends.send(queued).map_err(|_| closed())?;
+        Ok(acknowledged)
     }
 
     fn query<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Store) -> Result<T, JournalError> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, JournalError>> {
-        let store = self.store.clone();
+        entity: &EntityRef,
+        query: impl FnOnce(&Store, &EntityKey) -> Result<T, JournalError> + Send + 'static,
+    ) -> Stored<'_, T> {
+        let prepared = EntityKey::new(entity).and_then(|key| {
+            let open = self.lock();
+            Ok((key, open.as_ref().ok_or_else(closed)?.store.clone()))
+        });
         async move {
-            tokio::task::spawn_blocking(move || query(&store))
+            let (key, store) = prepared?;
+            tokio::task::spawn_blocking(move || query(&store, &key))
                 .await
                 .map_err(|error| JournalError::Storage(error.to_string()))?
         }
@@ -125,67 +153,40 @@ impl DurableJournal {
     }
 }
 
-impl Drop for DurableJournal {
-    /// Waits until everything that was queued is written.
-    fn drop(&mut self) {
-        self.writes = None;
-        if let Some(committer) = self.committer.take()
-            && committer.join().is_err()
-        {
+impl Journal for DurableJournal {
+    fn load<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, History> {
+        self.query(entity, |store, key| {
+            let snapshot = store.snapshot(key)?;
+            let sequence = snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
+            let events = store.events(key, sequence)?;
+            Ok(History { snapshot, events })
+        })
+    }
+
+    fn events<'a>(&'a self, entity: &'a EntityRef, after: u64) -> Stored<'a, Chunk> {
+        self.query(entity, move |store, key| store.events(key, after))
+    }
+
+    fn append<'a>(&'a self, entity: &'a EntityRef, after: u64, append: Append) -> Stored<'a, ()> {
+        let submitted = self.submit(entity, after, append);
+        async move { submitted?.await.map_err(|_| closed())? }.boxed()
+    }
+
+    /// Returns when everything that was queued is written.
+    fn close(&self) {
+        let Some(open) = self.lock().take() else {
+            return;
+        };
+        drop(open.appends);
+        if open.committer.join().is_err() {
             tracing::error!("the journal's thread had panicked");
         }
     }
 }
 
-impl Journal for DurableJournal {
-    fn recover(&self, key: &JournalKey) -> BoxFuture<'_, Result<Recovered, JournalError>> {
-        let key = EntityKey::new(key);
-        self.query(move |store| {
-            let key = key?;
-            // In this order: a snapshot is never later than the last event.
-            let snapshot = store.snapshot(&key)?;
-            let last_sequence = store.last_sequence(&key)?;
-            Ok(Recovered {
-                snapshot,
-                last_sequence,
-            })
-        })
-    }
-
-    fn read(
-        &self,
-        key: &JournalKey,
-        from: i64,
-        limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<(i64, Any)>, JournalError>> {
-        let key = EntityKey::new(key);
-        self.query(move |store| store.events(&key?, from, limit))
-    }
-
-    fn append(
-        &self,
-        key: &JournalKey,
-        last: i64,
-        events: Vec<Any>,
-    ) -> BoxFuture<'_, Result<i64, JournalError>> {
-        match EntityKey::new(key) {
-            Ok(key) => self.submit(|ack| Write::Events(Append { key, last, events, ack })),
-            Err(error) => std::future::ready(Err(error)).boxed(),
-        }
-    }
-
-    fn save_snapshot(
-        &self,
-        key: &JournalKey,
-        sequence: i64,
-        snapshot: Any,
-    ) -> BoxFuture<'_, Result<(), JournalError>> {
-        match EntityKey::new(key) {
-            Ok(key) => self.submit(|ack| {
-                Write::Snapshot(SaveSnapshot { key, sequence, snapshot, ack })
-            }),
-            Err(error) => std::future::ready(Err(error)).boxed(),
-        }
+impl Drop for DurableJournal {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -194,25 +195,23 @@ impl Journal for DurableJournal {
 struct EntityKey(Vec<u8>);
 
 impl EntityKey {
-    fn new(key: &JournalKey) -> Result<Self, JournalError> {
-        let ids = [&key.persistence_id, &key.entity_id];
-        let length = ids.iter().map(|id| 4 + id.len()).sum::<usize>();
-        if length + size_of::<i64>() > MAX_KEY_BYTES {
-            return Err(JournalError::Storage(format!(
-                "the ids of the entity have {length} bytes, and can't have more than {MAX_KEY_BYTES}"
-            )));
-        }
-        let mut bytes = Vec::with_capacity(length);
-        for id in ids {
-            // Can't be cut off: checked above.
-            bytes.extend_from_slice(&(id.len() as u32).to_be_bytes());
+    fn new(entity: &EntityRef) -> Result<Self, JournalError> {
+        let mut bytes = Vec::new();
+        for id in [&entity.persistence_id, &entity.id] {
+            bytes.extend_from_slice(&(id.len() as u64).to_be_bytes());
             bytes.extend_from_slice(id.as_bytes());
+        }
+        let length = bytes.len() + size_of::<u64>();
+        if length > MAX_KEY_BYTES {
+            return Err(JournalError::Storage(format!(
+                "the key of the entity has {length} bytes, and can't have more than {MAX_KEY_BYTES}"
+            )));
         }
         Ok(Self(bytes))
     }
 
-    /// The key of an event. Sequence numbers are positive, so their bytes have their order.
-    fn event(&self, sequence: i64) -> Vec<u8> {
+    /// The key of an event.
+    fn event(&self, sequence: u64) -> Vec<u8> {
         [self.0.as_slice(), &sequence.to_be_bytes()].concat()
     }
 }
@@ -240,45 +239,45 @@ impl Store {
         })
     }
 
-    fn last_sequence(&self, key: &EntityKey) -> Result<i64, JournalError> {
-        let Some(entry) = self.events.prefix(&key.0).next_back() else {
+    fn last_sequence(&self, key: &EntityKey) -> Result<u64, JournalError> {
+        let Some(last) = self.events.prefix(&key.0).next_back() else {
             return Ok(0);
         };
-        sequence_of(&entry.key().map_err(storage)?)
+        let key = last.key().map_err(storage)?;
+        let sequence = key.last_chunk().ok_or_else(damaged)?;
+        Ok(u64::from_be_bytes(*sequence))
     }
 
-    fn events(
-        &self,
-        key: &EntityKey,
-        from: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, Any)>, JournalError> {
-        let from = from.max(0).saturating_add(1);
-        let range = key.event(from)..=key.event(i64::MAX);
-        let entries = self.events.range(range).take(limit);
-        let decode = |entry: fjall::Guard| {
-            let (key, value) = entry.into_inner().map_err(storage)?;
-            Ok((sequence_of(&key)?, decode(&value)?))
-        };
-        entries.map(decode).collect()
+    fn events(&self, key: &EntityKey, after: u64) -> Result<Chunk, JournalError> {
+        let range = key.event(after.saturating_add(1))..=key.event(u64::MAX);
+        let mut chunk = Chunk::default();
+        let mut bytes = 0;
+        for entry in self.events.range(range) {
+            if chunk.events.len() == CHUNK_EVENTS || bytes >= CHUNK_BYTES {
+                chunk.more = true;
+                break;
+            }
+            let event = entry.value().map_err(storage)?;
+            bytes += event.len();
+            chunk.events.push(Bytes::copy_from_slice(&event));
+        }
+        Ok(chunk)
     }
 
-    fn snapshot(&self, key: &EntityKey) -> Result<Option<(i64, Any)>, JournalError> {
+    fn snapshot(&self, key: &EntityKey) -> Result<Option<Snapshot>, JournalError> {
         let Some(value) = self.snapshots.get(&key.0).map_err(storage)? else {
             return Ok(None);
         };
-        let (sequence, snapshot) = value.split_first_chunk().ok_or_else(damaged)?;
-        Ok(Some((i64::from_be_bytes(*sequence), decode(snapshot)?)))
+        let (sequence, state) = value.split_first_chunk().ok_or_else(damaged)?;
+        Ok(Some(Snapshot {
+            sequence: u64::from_be_bytes(*sequence),
+            state: Bytes::copy_from_slice(state),
+        }))
     }
 }
 
-fn sequence_of(key: &[u8]) -> Result<i64, JournalError> {
-    let sequence = key.last_chunk().ok_or_else(damaged)?;
-    Ok(i64::from_be_bytes(*sequence))
-}
-
-fn decode(bytes: &[u8]) -> Result<Any, JournalError> {
-    Any::decode(bytes).map_err(|_| damaged())
+fn closed() -> JournalError {
+    JournalError::Storage("it is closed".to_owned())
 }
 
 fn damaged() -> JournalError {
@@ -289,144 +288,75 @@ fn storage(error: fjall::Error) -> JournalError {
     JournalError::Storage(error.to_string())
 }
 
-type Ack<T> = oneshot::Sender<Result<T, JournalError>>;
-
-enum Write {
-    Events(Append),
-    Snapshot(SaveSnapshot),
-}
-
-struct Append {
+/// An append that waits to be written, and whom to tell.
+struct Queued {
     key: EntityKey,
-    last: i64,
-    events: Vec<Any>,
-    ack: Ack<i64>,
-}
-
-struct SaveSnapshot {
-    key: EntityKey,
-    sequence: i64,
-    snapshot: Any,
-    ack: Ack<()>,
-}
-
-/// A write that is in the transaction, and whom to tell when that is on disk.
-enum Staged {
-    Events(Ack<i64>, i64),
-    Snapshot(Ack<()>),
+    entity: EntityRef,
+    after: u64,
+    append: Append,
+    ack: oneshot::Sender<Result<(), JournalError>>,
 }
 
 /// The one that writes.
 struct Committer {
     store: Store,
-    /// With those of the transaction under way; read from disk when missing.
-    last_sequences: HashMap<EntityKey, i64>,
+    /// With the appends of the transaction under way; read from disk when missing.
+    last_sequences: HashMap<EntityKey, u64>,
 }
 
 impl Committer {
-    fn run(mut self, mut queue: mpsc::Receiver<Write>) {
-        let mut writes = Vec::with_capacity(BATCH);
-        while queue.blocking_recv_many(&mut writes, BATCH) > 0 {
-            self.commit(writes.drain(..));
+    fn run(mut self, mut queue: mpsc::UnboundedReceiver<Queued>) {
+        let mut waiting = Vec::with_capacity(BATCH);
+        while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
+            self.commit(waiting.drain(..));
         }
     }
 
-    fn commit(&mut self, writes: impl Iterator<Item = Write>) {
-        let mut transaction = Transaction {
-            batch: self
-                .store
-                .database
-                .batch()
-                .durability(Some(PersistMode::SyncData)),
-            snapshots: HashMap::new(),
-        };
-        let mut staged = Vec::new();
-        for write in writes {
-            match write {
-                Write::Events(write) => match self.stage_events(&mut transaction, &write) {
-                    Ok(last) => staged.push(Staged::Events(write.ack, last)),
-                    Err(error) => drop(write.ack.send(Err(error))),
-                },
-                Write::Snapshot(write) => match self.stage_snapshot(&mut transaction, &write) {
-                    Ok(()) => staged.push(Staged::Snapshot(write.ack)),
-                    Err(error) => drop(write.ack.send(Err(error))),
-                },
+    fn commit(&mut self, waiting: impl Iterator<Item = Queued>) {
+        let batch = self.store.database.batch();
+        let mut batch = batch.durability(Some(PersistMode::SyncData));
+        let mut acks = Vec::new();
+        for queued in waiting {
+            match self.stage(&mut batch, &queued) {
+                Ok(()) => acks.push(queued.ack),
+                // An entity that has gone meanwhile doesn't need to know; so below.
+                Err(error) => drop(queued.ack.send(Err(error))),
             }
         }
-        let outcome = transaction.batch.commit().map_err(storage);
+        let outcome = batch.commit().map_err(storage);
         if outcome.is_err() || self.last_sequences.len() > REMEMBERED {
             self.last_sequences.clear();
         }
-        for write in staged {
-            // An entity that has gone meanwhile doesn't need to know.
-            match write {
-                Staged::Events(ack, last) => drop(ack.send(outcome.clone().map(|()| last))),
-                Staged::Snapshot(ack) => drop(ack.send(outcome.clone())),
-            }
+        for ack in acks {
+            drop(ack.send(outcome.clone()));
         }
     }
 
-    fn stage_events(
-        &mut self,
-        transaction: &mut Transaction,
-        write: &Append,
-    ) -> Result<i64, JournalError> {
-        let actual = self.last_sequence(&write.key)?;
-        if actual != write.last {
+    fn stage(&mut self, batch: &mut OwnedWriteBatch, queued: &Queued) -> Result<(), JournalError> {
+        let Queued { key, append, .. } = queued;
+        let mut last = self.last_sequence(key)?;
+        if last != queued.after {
             return Err(JournalError::Conflict {
-                expected: write.last,
-                actual,
+                entity: queued.entity.clone(),
+                sequence: queued.after + 1,
             });
         }
-        let mut last = actual;
-        for event in &write.events {
+        for event in &append.events {
             last += 1;
-            let entry = (write.key.event(last), event.encode_to_vec());
-            transaction.batch.insert(&self.store.events, entry.0, entry.1);
+            batch.insert(&self.store.events, key.event(last), &**event);
         }
-        self.last_sequences.insert(write.key.clone(), last);
-        Ok(last)
-    }
-
-    fn stage_snapshot(
-        &mut self,
-        transaction: &mut Transaction,
-        write: &SaveSnapshot,
-    ) -> Result<(), JournalError> {
-        let actual = self.last_sequence(&write.key)?;
-        if write.sequence > actual {
-            return Err(JournalError::Conflict {
-                expected: write.sequence,
-                actual,
-            });
+        if let Some(state) = &append.snapshot {
+            let value = [&last.to_be_bytes(), &**state].concat();
+            batch.insert(&self.store.snapshots, &*key.0, value);
         }
-        let newest = match transaction.snapshots.get(&write.key) {
-            Some(sequence) => Some(*sequence),
-            None => self.store.snapshot(&write.key)?.map(|(sequence, _)| sequence),
-        };
-        if newest.is_none_or(|newest| newest <= write.sequence) {
-            let mut value = write.sequence.to_be_bytes().to_vec();
-            value.extend(write.snapshot.encode_to_vec());
-            let keyspace = &self.store.snapshots;
-            transaction.batch.insert(keyspace, write.key.0.clone(), value);
-            transaction.snapshots.insert(write.key.clone(), write.sequence);
-        }
+        self.last_sequences.insert(key.clone(), last);
         Ok(())
     }
 
-    fn last_sequence(&mut self, key: &EntityKey) -> Result<i64, JournalError> {
-        if let Some(last) = self.last_sequences.get(key) {
-            return Ok(*last);
+    fn last_sequence(&self, key: &EntityKey) -> Result<u64, JournalError> {
+        match self.last_sequences.get(key) {
+            Some(last) => Ok(*last),
+            None => self.store.last_sequence(key),
         }
-        let last = self.store.last_sequence(key)?;
-        self.last_sequences.insert(key.clone(), last);
-        Ok(last)
     }
-}
-
-/// What is going to be on disk together.
-struct Transaction {
-    batch: fjall::OwnedWriteBatch,
-    /// The snapshots in it, by their sequence numbers.
-    snapshots: HashMap<EntityKey, i64>,
 }

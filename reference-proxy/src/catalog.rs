@@ -1,0 +1,105 @@
+//! What the user function serves: services, methods and entity keys, parsed once at discovery and
+//! looked up by every command ever after.
+
+mod key;
+
+pub use key::{Key, UnusableKey};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use cloudstate_protocol::payload::PROTOBUF_PREFIX;
+
+/// Every method of every announced entity, by its path.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    methods: HashMap<String, Arc<Method>>,
+}
+
+impl Catalog {
+    /// The method at an HTTP path: `/<service>/<method>`.
+    pub fn at(&self, path: &str) -> Option<&Arc<Method>> {
+        self.methods.get(path)
+    }
+
+    /// The method with a service's full name and a command's bare one.
+    pub fn find(&self, service: &str, command: &str) -> Option<&Arc<Method>> {
+        self.at(&path(service, command))
+    }
+
+    /// How many methods there are.
+    pub fn len(&self) -> usize {
+        self.methods.len()
+    }
+
+    /// Whether there is no method.
+    pub fn is_empty(&self) -> bool {
+        self.methods.is_empty()
+    }
+}
+
+impl FromIterator<Method> for Catalog {
+    fn from_iter<T: IntoIterator<Item = Method>>(methods: T) -> Self {
+        let by_path = |m: Method| (path(&m.entity.service_name, &m.name), Arc::new(m));
+        Self {
+            methods: methods.into_iter().map(by_path).collect(),
+        }
+    }
+}
+
+fn path(service: &str, method: &str) -> String {
+    format!("/{service}/{method}")
+}
+
+/// How the state of a service's entities is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// By the events that led to it.
+    EventSourced,
+}
+
+/// One announced entity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityType {
+    /// How its state is kept.
+    pub kind: Kind,
+    /// The full name of its service.
+    pub service_name: Arc<str>,
+    /// Under which name its state is kept.
+    pub persistence_id: Arc<str>,
+    /// How long an entity may be idle.
+    pub passivation_timeout: Duration,
+}
+
+/// One method of an announced entity.
+#[derive(Debug)]
+pub struct Method {
+    /// Whose method it is.
+    pub entity: Arc<EntityType>,
+    /// Its bare name.
+    pub name: String,
+    /// The type URL of its requests.
+    pub input: String,
+    /// The type URL of its responses.
+    pub output: String,
+    /// Which fields of a request make up the entity id.
+    pub key: Key,
+    /// Whether a reply of another type than `output` was reported already.
+    pub wrong_output_reported: AtomicBool,
+}
+
+impl Method {
+    /// A method with these names, input and output given as full names of messages.
+    pub fn new(entity: &Arc<EntityType>, name: &str, input: &str, output: &str, key: Key) -> Self {
+        Self {
+            entity: Arc::clone(entity),
+            name: name.to_owned(),
+            input: format!("{PROTOBUF_PREFIX}{input}"),
+            output: format!("{PROTOBUF_PREFIX}{output}"),
+            key,
+            wrong_output_reported: AtomicBool::new(false),
+        }
+    }
+}

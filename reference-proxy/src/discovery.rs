@@ -1,0 +1,358 @@
+//! What the user function serves: asked of it, checked, and made into a [`Catalog`].
+//!
+//! This is the first stage of the proxy: the door opens when a specification was accepted. The
+//! question is asked anew on every connection, so that no command ever reaches a user function
+//! whose specification wasn't checked.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
+use cloudstate_protocol::cloudstate::{Entity, EntitySpec, ProxyInfo};
+use cloudstate_protocol::names::{EVENT_SOURCED, PROTOCOL_VERSION};
+use prost::Message;
+use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
+use prost_types::FileDescriptorSet;
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
+
+use crate::catalog::{Catalog, EntityType, Key, Kind, Method, UnusableKey};
+use crate::function::connection::Connection;
+use crate::function::report_on;
+
+/// The entity types that this proxy supports.
+const SUPPORTED: [&str; 1] = [EVENT_SOURCED];
+/// The first pause between two attempts, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How long the user function may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than any proxy runs, and short enough to be added to a point in time.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// What is asked.
+const DISCOVER: &str = "/cloudstate.EntityDiscovery/discover";
+
+/// Why a specification is refused: the text that the user function's author reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Refusal {
+    #[error(
+        "the user function announces protocol version {}.{} in EntitySpec.service_info, \
+         but this proxy has version {}.{}; use a support library for that version",
+        announced.0, announced.1, PROTOCOL_VERSION.0, PROTOCOL_VERSION.1
+    )]
+    Version { announced: (i32, i32) },
+    #[error("EntitySpec.entities is empty; announce at least one entity")]
+    NoEntities,
+    #[error("EntitySpec.proto is no serialized FileDescriptorSet: {0}")]
+    Undecodable(String),
+    #[error("EntitySpec.proto lacks the file {import:?}, which {file:?} imports; include it")]
+    MissingImport { file: String, import: String },
+    #[error("the files of EntitySpec.proto import each other in a circle: {0}")]
+    Circle(String),
+    #[error("the files of EntitySpec.proto can't be linked: {0}")]
+    Unlinkable(String),
+    #[error(
+        "the entity of service {service} has type {entity_type:?}, which this proxy doesn't \
+         support; it supports {}", SUPPORTED.join(", ")
+    )]
+    UnsupportedType {
+        service: String,
+        entity_type: String,
+    },
+    #[error("the service {0:?} of an announced entity isn't in EntitySpec.proto; include its file")]
+    UnknownService(String),
+    #[error("the service {0:?} is announced by two entities; announce it once")]
+    ServiceTwice(String),
+    #[error(
+        "the persistence id {0:?} is announced by two entities; \
+         their state would be mixed up, so give each its own"
+    )]
+    PersistenceIdTwice(String),
+    #[error("the entity of service {0} has no persistence id; announce one")]
+    NoPersistenceId(String),
+    #[error("the method {0} streams, but a command of an event sourced entity has one answer")]
+    Streamed(String),
+    #[error(
+        "the input {input} of method {method} has no entity key; mark a field of it with \
+         [(cloudstate.entity_key) = true]"
+    )]
+    NoKey { method: String, input: String },
+    #[error(
+        "the field {field} can't be part of the entity key of method {method}; a key field is a \
+         single text, integer, bool or enum"
+    )]
+    KeyKind { method: String, field: String },
+}
+
+/// What the checks need to know besides the specification.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Whether the announced version must be ours.
+    pub check_version: bool,
+    /// The passivation timeout of entities that announce none.
+    pub passivation_timeout: Duration,
+}
+
+/// Why a connection to a user function isn't used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum NotAdmitted {
+    #[error("discovery failed: {0}")]
+    NoAnswer(String),
+    #[error("its specification is refused: {0}")]
+    Refused(Refusal),
+}
+
+/// What the proxy serves at the moment: nothing before the first specification was accepted, and
+/// nothing after one was refused.
+pub type Serving = watch::Receiver<Option<Arc<Catalog>>>;
+
+/// The specification in force.
+#[derive(Debug)]
+pub struct Discovery {
+    terms: Terms,
+    serving: watch::Sender<Option<Arc<Catalog>>>,
+    latest: Mutex<Latest>,
+}
+
+/// What the user function answered last, and what was found wrong with it.
+#[derive(Debug, Default)]
+struct Latest {
+    spec: Option<EntitySpec>,
+    refusal: Option<Refusal>,
+}
+
+impl Discovery {
+    /// Nothing is known yet.
+    pub fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            serving: watch::Sender::default(),
+            latest: Mutex::default(),
+        }
+    }
+
+    /// What is served at the moment, and whenever that changes.
+    pub fn serving(&self) -> Serving {
+        self.serving.subscribe()
+    }
+
+    /// Asks the user function at the other end for its specification. Nothing but discovery
+    /// travels on a connection before this has succeeded on it.
+    pub async fn admit(&self, connection: &Arc<Connection>) -> Result<(), NotAdmitted> {
+        // spec: discovery.proxy-calls-discover
+        let spec = ask(connection).await.map_err(NotAdmitted::NoAnswer)?;
+        let mut latest = self.latest.lock().await;
+        if latest.refusal.is_none() && latest.spec.as_ref() == Some(&spec) {
+            return Ok(());
+        }
+        let checked = check(&spec, self.terms);
+        latest.spec = Some(spec);
+        match checked {
+            Ok(catalog) => {
+                tracing::info!(methods = catalog.len(), "a specification was accepted");
+                latest.refusal = None;
+                self.serving.send_replace(Some(Arc::new(catalog)));
+                Ok(())
+            }
+            Err(refusal) => {
+                // spec: discovery.refusal-serves-nothing
+                self.serving.send_replace(None);
+                if latest.refusal.replace(refusal.clone()).as_ref() != Some(&refusal) {
+                    report_refusal(connection, &refusal).await;
+                }
+                Err(NotAdmitted::Refused(refusal))
+            }
+        }
+    }
+}
+
+async fn report_refusal(connection: &Arc<Connection>, refusal: &Refusal) {
+    // spec: discovery.reports-refusal
+    let message = format!("the specification is refused: {refusal}");
+    tracing::warn!(message, "reported to the user function");
+    if let Some(permit) = connection.permit() {
+        report_on(permit, message).await;
+    }
+}
+
+/// The pauses between attempts: twice as long each time, up to the longest, and none of them
+/// exact, so that many proxies don't come back at once.
+#[derive(Debug, Default)]
+pub struct Pauses(u32);
+
+impl Pauses {
+    /// The pause before the next attempt.
+    pub fn next_pause(&mut self) -> Duration {
+        let full = PAUSES.0.saturating_mul(1 << self.0.min(16)).min(PAUSES.1);
+        self.0 = self.0.saturating_add(1);
+        full.mul_f64(0.5 + 0.5 * random_fraction())
+    }
+}
+
+/// A number in 0..1; the standard library's hasher is seeded at random.
+fn random_fraction() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    f64::from((RandomState::new().hash_one(0) >> 32) as u32) / f64::from(u32::MAX)
+}
+
+async fn ask(connection: &Arc<Connection>) -> Result<EntitySpec, String> {
+    // spec: discovery.announces-version, discovery.announces-entity-types
+    let info = ProxyInfo {
+        protocol_major_version: PROTOCOL_VERSION.0,
+        protocol_minor_version: PROTOCOL_VERSION.1,
+        proxy_name: env!("CARGO_PKG_NAME").to_owned(),
+        proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
+        supported_entity_types: SUPPORTED.map(str::to_owned).to_vec(),
+    };
+    let permit = connection.permit().ok_or("it takes no streams")?;
+    timeout(ANSWER_TIMEOUT, permit.unary(DISCOVER, &info))
+        .await
+        .map_err(|_| format!("no answer within {ANSWER_TIMEOUT:?}"))?
+}
+
+/// Makes a catalog of a specification, or tells what is wrong with it.
+pub fn check(spec: &EntitySpec, terms: Terms) -> Result<Catalog, Refusal> {
+    if terms.check_version {
+        check_version(spec)?;
+    }
+    // spec: discovery.refuses-no-entities
+    if spec.entities.is_empty() {
+        return Err(Refusal::NoEntities);
+    }
+    let pool = link(&spec.proto)?;
+    let (mut services, mut persistence_ids) = (HashSet::new(), HashSet::new());
+    let mut methods = Vec::new();
+    for entity in &spec.entities {
+        if !services.insert(&entity.service_name) {
+            return Err(Refusal::ServiceTwice(entity.service_name.clone()));
+        }
+        methods.extend(check_entity(entity, &pool, terms)?);
+        if !persistence_ids.insert(&entity.persistence_id) {
+            let id = entity.persistence_id.clone();
+            return Err(Refusal::PersistenceIdTwice(id));
+        }
+    }
+    Ok(methods.into_iter().collect())
+}
+
+fn check_version(spec: &EntitySpec) -> Result<(), Refusal> {
+    // spec: discovery.version-check
+    let announced = spec.service_info.as_ref().map_or((0, 0), |info| {
+        (info.protocol_major_version, info.protocol_minor_version)
+    });
+    if announced != PROTOCOL_VERSION {
+        return Err(Refusal::Version { announced });
+    }
+    Ok(())
+}
+
+fn check_entity(
+    entity: &Entity,
+    pool: &DescriptorPool,
+    terms: Terms,
+) -> Result<Vec<Method>, Refusal> {
+    // spec: discovery.refuses-unsupported-type
+    if !SUPPORTED.contains(&entity.entity_type.as_str()) {
+        return Err(Refusal::UnsupportedType {
+            service: entity.service_name.clone(),
+            entity_type: entity.entity_type.clone(),
+        });
+    }
+    // spec: discovery.refuses-unknown-service
+    let service = pool
+        .get_service_by_name(&entity.service_name)
+        .ok_or_else(|| Refusal::UnknownService(entity.service_name.clone()))?;
+    // spec: discovery.persistence-id-stable
+    if entity.persistence_id.is_empty() {
+        return Err(Refusal::NoPersistenceId(entity.service_name.clone()));
+    }
+    let announced = announced_timeout(entity);
+    let entity = Arc::new(EntityType {
+        kind: Kind::EventSourced,
+        service_name: entity.service_name.as_str().into(),
+        persistence_id: entity.persistence_id.as_str().into(),
+        passivation_timeout: announced.unwrap_or(terms.passivation_timeout),
+    });
+    check_methods(&service, &entity)
+}
+
+fn announced_timeout(entity: &Entity) -> Option<Duration> {
+    // spec: passivation.strategy-honoured
+    let Strategy::Timeout(strategy) = entity.passivation_strategy?.strategy?;
+    let millis = u64::try_from(strategy.timeout).ok()?;
+    (millis > 0).then(|| Duration::from_millis(millis).min(LONGEST_TIMEOUT))
+}
+
+fn check_methods(
+    service: &ServiceDescriptor,
+    entity: &Arc<EntityType>,
+) -> Result<Vec<Method>, Refusal> {
+    let checked = |method| check_method(&method, entity);
+    service.methods().map(checked).collect()
+}
+
+fn check_method(method: &MethodDescriptor, entity: &Arc<EntityType>) -> Result<Method, Refusal> {
+    // spec: discovery.refuses-streamed-method
+    let name = method.full_name().to_owned();
+    if method.is_client_streaming() || method.is_server_streaming() {
+        return Err(Refusal::Streamed(name));
+    }
+    let (input, output) = (method.input(), method.output());
+    let key = Key::of(&input).map_err(|unusable| match unusable {
+        // spec: discovery.refuses-missing-key
+        UnusableKey::None => Refusal::NoKey {
+            method: name,
+            input: input.full_name().to_owned(),
+        },
+        UnusableKey::Kind(field) => Refusal::KeyKind {
+            method: name,
+            field,
+        },
+    })?;
+    Ok(Method::new(
+        entity,
+        method.name(),
+        input.full_name(),
+        output.full_name(),
+        key,
+    ))
+}
+
+fn link(descriptors: &[u8]) -> Result<DescriptorPool, Refusal> {
+    // spec: discovery.refuses-bad-descriptors
+    let files = FileDescriptorSet::decode(descriptors)
+        .map_err(|error| Refusal::Undecodable(error.to_string()))?;
+    check_imports(&files)?;
+    DescriptorPool::decode(descriptors).map_err(|error| Refusal::Unlinkable(error.to_string()))
+}
+
+/// Removes files whose imports are all there until none is left; what can't be removed imports a
+/// file that is missing, or itself.
+fn check_imports(set: &FileDescriptorSet) -> Result<(), Refusal> {
+    let mut open: BTreeMap<&str, &[String]> = BTreeMap::new();
+    for file in &set.file {
+        open.insert(file.name(), &file.dependency);
+    }
+    for (file, imports) in &open {
+        if let Some(import) = imports.iter().find(|i| !open.contains_key(i.as_str())) {
+            return Err(Refusal::MissingImport {
+                file: (*file).to_owned(),
+                import: import.clone(),
+            });
+        }
+    }
+    loop {
+        let before = open.len();
+        let left: HashSet<&str> = open.keys().copied().collect();
+        open.retain(|_, imports| imports.iter().any(|i| left.contains(i.as_str())));
+        if open.is_empty() {
+            return Ok(());
+        }
+        if open.len() == before {
+            let files: Vec<_> = open.into_keys().collect();
+            return Err(Refusal::Circle(files.join(", ")));
+        }
+    }
+}

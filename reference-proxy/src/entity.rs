@@ -1,0 +1,89 @@
+//! Stateful entities: one task for each that is awake.
+//!
+//! [`registry`] finds or wakes the entity of a command. [`lifecycle`] is what all types of entities
+//! that answer one command at a time have in common, and [`Behaviour`] is what they don't: each
+//! type is a module that implements it.
+
+pub mod event_sourced;
+pub mod lifecycle;
+pub mod registry;
+
+use bytes::Bytes;
+
+use crate::function::call::{Closed, Frame, Sender};
+use crate::journal::{EntityRef, Journal, JournalError};
+use crate::router::{Command, Consequences};
+use crate::violation::Remark;
+
+/// What distinguishes a type of entity.
+pub trait Behaviour: Send + 'static {
+    /// Where its streams are opened.
+    const HANDLE: &'static str;
+    /// What is known of an entity while it is awake.
+    type State: Send;
+    /// What a reply does to the entity.
+    type Change: Change;
+
+    /// Begins a stream: says whose it is, and tells the past.
+    fn activate(
+        entity: &EntityRef,
+        service_name: &str,
+        journal: &dyn Journal,
+        out: &mut Sender,
+    ) -> impl Future<Output = Result<Self::State, NotActivated>> + Send;
+
+    /// A message with the command, under this id.
+    fn command(id: u64, command: &Command) -> Frame;
+
+    /// Reads a message of the user function.
+    fn read(message: Bytes) -> Result<FromFunction<Self::Change>, prost::DecodeError>;
+
+    /// Makes what the reply did to the entity durable.
+    fn persist(
+        entity: &EntityRef,
+        journal: &dyn Journal,
+        state: &mut Self::State,
+        change: Self::Change,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
+}
+
+/// What a reply does to an entity.
+pub trait Change: Send {
+    /// Whether it leaves the entity as it was.
+    fn is_none(&self) -> bool;
+
+    /// What is to be said about it.
+    fn remark(&self, command_id: i64) -> Option<Remark>;
+}
+
+/// Why a stream didn't get as far as its first command.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum NotActivated {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Stream(#[from] Closed),
+}
+
+/// A message of the user function.
+#[derive(Debug, PartialEq)]
+pub enum FromFunction<C> {
+    /// The answer to a command.
+    Reply(Reply<C>),
+    /// It gives up the stream.
+    Failure(String),
+    /// Nothing at all.
+    Empty,
+}
+
+/// The answer to a command.
+#[derive(Debug, PartialEq)]
+pub struct Reply<C> {
+    /// Which command.
+    pub command_id: i64,
+    /// What else it leads to; absent where the reply doesn't say what the client gets.
+    pub consequences: Option<Consequences>,
+    /// What it does to the entity.
+    pub change: C,
+}

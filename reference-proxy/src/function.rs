@@ -1,0 +1,170 @@
+//! The way to the user function: as many connections as its streams need.
+//!
+//! Entities [`Function::open`] their streams here. A user function takes only so many streams on
+//! a connection, so another one is made when all are full. Each new connection is first shown to
+//! [`Discovery`]: what was put behind the address may not be what was there before.
+
+pub mod call;
+pub mod connection;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cloudstate_protocol::cloudstate::UserFunctionError;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use crate::discovery::{Discovery, Pauses};
+use call::Call;
+use connection::{Connection, Permit};
+
+/// How long the user function may take to accept a report.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Where reports go.
+const REPORT_ERROR: &str = "/cloudstate.EntityDiscovery/reportError";
+
+/// The user function can't be reached, or isn't one that can be served.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the user function at {address} can't be reached: {reason}")]
+pub struct Unreachable {
+    address: Arc<str>,
+    reason: Arc<str>,
+}
+
+/// The user function, wherever it is.
+#[derive(Debug)]
+pub struct Function {
+    address: Arc<str>,
+    max_message_size: usize,
+    discovery: Discovery,
+    connections: Mutex<Vec<Arc<Connection>>>,
+    /// Held while connecting, so that many who need a connection don't make one each; holds the
+    /// last failure, which counts for everybody who was waiting for that attempt.
+    connecting: tokio::sync::Mutex<Option<(Instant, Unreachable)>>,
+    lost: Notify,
+}
+
+impl Function {
+    /// A user function at `host:port`; nothing is connected yet.
+    pub fn new(address: &str, max_message_size: usize, discovery: Discovery) -> Arc<Self> {
+        Arc::new(Self {
+            address: address.into(),
+            max_message_size,
+            discovery,
+            connections: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            lost: Notify::new(),
+        })
+    }
+
+    /// Opens a stream: a gRPC call to this path.
+    pub async fn open(self: &Arc<Self>, path: &str) -> Result<Call, Unreachable> {
+        loop {
+            // A connection on which opening fails is closed, so this ends.
+            match self.permit().await?.open(path).await {
+                Ok(call) => return Ok(call),
+                Err(reason) => tracing::debug!(reason, "a stream could not be opened"),
+            }
+        }
+    }
+
+    /// Keeps a connection to the user function, so that a specification is known as long as the
+    /// user function is there, and a new one soon after it was replaced. Never ends.
+    pub async fn stay_connected(self: Arc<Self>) {
+        let mut pauses = Pauses::default();
+        loop {
+            match self.permit().await {
+                Ok(permit) => {
+                    drop(permit);
+                    pauses = Pauses::default();
+                    self.until_lost().await;
+                }
+                Err(unreachable) => tracing::info!("{unreachable}; the proxy will try again"),
+            }
+            // spec: discovery.retries
+            tokio::time::sleep(pauses.next_pause()).await;
+        }
+    }
+
+    async fn until_lost(&self) {
+        while self.open_connections().iter().any(|c| !c.is_closed()) {
+            self.lost.notified().await;
+        }
+    }
+
+    /// Tells the user function what is wrong with it. Nothing depends on the arrival.
+    pub fn report(self: &Arc<Self>, message: String) {
+        tracing::warn!(message, "reported to the user function");
+        let function = Arc::clone(self);
+        tokio::spawn(async move {
+            match function.permit().await {
+                Ok(permit) => report_on(permit, message).await,
+                Err(unreachable) => tracing::debug!("a report did not arrive: {unreachable}"),
+            }
+        });
+    }
+
+    async fn permit(self: &Arc<Self>) -> Result<Permit, Unreachable> {
+        if let Some(permit) = self.find_permit() {
+            return Ok(permit);
+        }
+        let since = Instant::now();
+        let mut last_failure = self.connecting.lock().await;
+        if let Some(permit) = self.find_permit() {
+            return Ok(permit);
+        }
+        if let Some((at, failure)) = &*last_failure
+            && *at > since
+        {
+            return Err(failure.clone());
+        }
+        self.connect().await.map_err(|reason| {
+            let failure = Unreachable {
+                address: Arc::clone(&self.address),
+                reason: reason.into(),
+            };
+            *last_failure = Some((Instant::now(), failure.clone()));
+            failure
+        })
+    }
+
+    fn find_permit(&self) -> Option<Permit> {
+        let mut connections = self.open_connections();
+        connections.retain(|connection| !connection.is_closed());
+        connections.iter().find_map(Connection::permit)
+    }
+
+    async fn connect(self: &Arc<Self>) -> Result<Permit, String> {
+        let function = Arc::downgrade(self);
+        let lost = move || {
+            if let Some(function) = function.upgrade() {
+                function.lost.notify_one();
+            }
+        };
+        let connection = Connection::dial(&self.address, self.max_message_size, lost).await?;
+        self.discovery
+            .admit(&connection)
+            .await
+            .map_err(|error| error.to_string())?;
+        let permit = connection.permit().ok_or("it takes no streams")?;
+        self.open_connections().push(connection);
+        Ok(permit)
+    }
+
+    fn open_connections(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends a report and waits until it was accepted, for a while.
+pub async fn report_on(permit: Permit, message: String) {
+    let error = UserFunctionError { message };
+    let call = permit.unary::<()>(REPORT_ERROR, &error);
+    match timeout(REPORT_TIMEOUT, call).await {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => tracing::debug!(reason, "a report did not arrive"),
+        Err(_) => tracing::debug!("a report was not answered in time"),
+    }
+}

@@ -1,0 +1,68 @@
+//! The reference proxy as a process: configuration, logs, journal, signals, and then
+//! [`serve`](cloudstate_reference_proxy::serve).
+
+mod shutdown;
+
+use std::error::Error;
+use std::io::{IsTerminal, stderr};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use cloudstate_reference_proxy::config::{Config, ConfigError, EXIT_USAGE, JournalKind, LogFormat};
+use cloudstate_reference_proxy::journal::Journal;
+use cloudstate_reference_proxy::journal::durable::DurableJournal;
+use cloudstate_reference_proxy::journal::memory::MemoryJournal;
+use cloudstate_reference_proxy::serve;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let config = match Config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(ConfigError::Asked(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(ConfigError::Invalid(sentence)) => {
+            eprintln!("{sentence}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    log_to_stderr(config.log);
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> Result<(), Box<dyn Error>> {
+    let shutdown = shutdown::requested()?;
+    let journal = open_journal(&config)?;
+    let on_listening = |address| println!("listening on {address}");
+    serve(config, journal, on_listening, shutdown).await?;
+    Ok(())
+}
+
+fn open_journal(config: &Config) -> Result<Arc<dyn Journal>, Box<dyn Error>> {
+    Ok(match config.journal {
+        JournalKind::Memory => Arc::new(MemoryJournal::default()),
+        JournalKind::Durable => Arc::new(DurableJournal::open(&config.data_dir)?),
+    })
+}
+
+/// `RUST_LOG` chooses what is told; standard output is for the one line that says where we listen.
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,fjall=warn,lsm_tree=warn"));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal());
+    match format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}

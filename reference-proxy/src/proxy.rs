@@ -1,0 +1,109 @@
+//! The proxy as a whole: its parts put together in the order a command passes them, started, and
+//! stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::discovery::{Discovery, Serving, Terms};
+use crate::entity::registry::Entities;
+use crate::front::Front;
+use crate::front::grpc::Grpc;
+use crate::function::Function;
+use crate::journal::Journal;
+use crate::router::{Limits, Router};
+
+/// How long a stop waits for the calls and streams that are under way.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a proxy can't serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken, or isn't ours.
+    #[error("can't listen on {address}: {source}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Runs a proxy until `shutdown` resolves and everything under way is done.
+///
+/// Clients are refused until the user function's specification was accepted; then `on_listening`
+/// is called with the address of the door.
+pub async fn serve(
+    config: Config,
+    journal: Arc<dyn Journal>,
+    on_listening: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let discovery = Discovery::new(Terms {
+        check_version: config.protocol_compatibility_check,
+        passivation_timeout: config.passivation_timeout,
+    });
+    let serving = discovery.serving();
+    let function = Function::new(&config.function, config.max_message_size, discovery);
+    let router = Arc::new(Router {
+        serving: serving.clone(),
+        function: Arc::clone(&function),
+        journal,
+        entities: Entities::default(),
+        limits: Limits {
+            relay_timeout: config.relay_timeout,
+            max_forwards: config.hop_limit,
+            max_queue: config.max_queue,
+            half_close_timeout: config.half_close_timeout,
+        },
+    });
+    let connected = tokio::spawn(function.stay_connected());
+    let served = serve_clients(&config, serving, &router, on_listening, shutdown).await;
+    connected.abort();
+    router.journal.close();
+    served
+}
+
+async fn serve_clients(
+    config: &Config,
+    mut serving: Serving,
+    router: &Arc<Router>,
+    on_listening: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let mut shutdown = std::pin::pin!(shutdown);
+    tokio::select! {
+        // It can't fail: the sender lives as long as the router does.
+        _ = serving.wait_for(Option::is_some) => {}
+        () = &mut shutdown => return Ok(()),
+    }
+    let grpc = Grpc::new(Arc::clone(router), config.max_message_size);
+    let listen = |source| ServeError::Listen {
+        address: config.listen,
+        source,
+    };
+    let front = Front::bind(config.listen, grpc).await.map_err(listen)?;
+    on_listening(front.address().map_err(listen)?);
+    let stop = CancellationToken::new();
+    let front = tokio::spawn(front.serve(stop.clone()));
+    shutdown.await;
+    stop.cancel();
+    let drained = async {
+        let _ = front.await;
+        // spec: passivation.idle-half-close
+        router.entities.passivate_all().await;
+    };
+    if timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        let awake = router.entities.len();
+        tracing::warn!(
+            awake,
+            "not everything came to its end within {DRAIN_TIMEOUT:?}"
+        );
+    }
+    Ok(())
+}
