@@ -4,6 +4,8 @@
 //! ones left open: flags, then the environment, then the file, then the defaults.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 /// The status of a process whose command line, environment or file is wrong: `EX_USAGE`.
 pub const EXIT_USAGE: u8 = 64;
@@ -112,9 +115,9 @@ impl Config {
 /// The reference proxy of Cloudstate: serves the entities of one user function to clients.
 ///
 /// What no flag sets is taken from the environment, then from the file, then from the defaults.
-/// A variable is named as its flag: MAX_QUEUE for --max-queue. The address of the user function
-/// may also be given as USER_FUNCTION_HOST and USER_FUNCTION_PORT, and that to listen on as
-/// HTTP_PORT.
+/// A variable is named as its flag, CLOUDSTATE_MAX_QUEUE for --max-queue. The address of the user
+/// function may also be given as USER_FUNCTION_HOST and USER_FUNCTION_PORT, and the port to listen
+/// on as HTTP_PORT.
 #[derive(Debug, Parser)]
 #[command(name = "cloudstate-reference-proxy", version, term_width = 100)]
 struct CommandLine {
@@ -131,9 +134,11 @@ struct CommandLine {
 struct Settings {
     /// Where clients connect [default: 0.0.0.0:9000]
     #[arg(long, value_name = "HOST:PORT")]
-    listen: Option<SocketAddr>,
+    #[serde(default, deserialize_with = "parsed")]
+    listen: Option<Listen>,
     /// Where the user function listens [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT")]
+    #[serde(default, deserialize_with = "parsed")]
     function: Option<HostPort>,
     /// Where events are kept [default: durable]
     #[arg(long)]
@@ -143,15 +148,19 @@ struct Settings {
     data_dir: Option<PathBuf>,
     /// How long an entity may be idle before its stream is ended [default: 30s]
     #[arg(long, value_name = "DURATION")]
+    #[serde(default, deserialize_with = "parsed")]
     passivation_timeout: Option<Span>,
     /// How long a command may take [default: 60s]
     #[arg(long, value_name = "DURATION")]
+    #[serde(default, deserialize_with = "parsed")]
     relay_timeout: Option<Span>,
     /// How long the user function may take to end a stream that the proxy has ended [default: 5s]
     #[arg(long, value_name = "DURATION")]
+    #[serde(default, deserialize_with = "parsed")]
     half_close_timeout: Option<Span>,
     /// The size of the largest message taken from anybody [default: 12MiB]
     #[arg(long, value_name = "SIZE")]
+    #[serde(default, deserialize_with = "parsed")]
     max_message_size: Option<Size>,
     /// How many commands may wait for an entity [default: 1000]
     #[arg(long, value_name = "COUNT")]
@@ -192,7 +201,7 @@ impl Settings {
         let default = Config::default();
         let span = |span: Option<Span>, default| span.map_or(default, |span| span.0);
         Config {
-            listen: self.listen.unwrap_or(default.listen),
+            listen: self.listen.map_or(default.listen, |address| address.0),
             function: self.function.map_or(default.function, |address| address.0),
             journal: self.journal.unwrap_or(default.journal),
             data_dir: self.data_dir.unwrap_or(default.data_dir),
@@ -231,10 +240,9 @@ const KEYS: [&str; 13] = [
 
 /// Reads the environment as if it were a command line.
 fn from_environment(env: impl Fn(&str) -> Option<String>) -> Result<CommandLine, ConfigError> {
-    let named_as_flags = |key: &str| env(&key.replace('-', "_").to_uppercase());
     let mut values: Vec<(&str, String)> = KEYS
         .iter()
-        .filter_map(|key| Some((*key, named_as_flags(key)?)))
+        .filter_map(|key| Some((*key, env(&variable(key))?)))
         .collect();
     let given = |key| values.iter().any(|(given, _)| *given == key);
     let mut composed = Vec::new();
@@ -260,6 +268,11 @@ fn from_environment(env: impl Fn(&str) -> Option<String>) -> Result<CommandLine,
     })
 }
 
+/// The environment variable of a key.
+fn variable(key: &str) -> String {
+    format!("CLOUDSTATE_{}", key.replace('-', "_").to_uppercase())
+}
+
 fn from_file(path: &Path) -> Result<Settings, ConfigError> {
     let invalid = |why: String| ConfigError::Invalid(format!("in {}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
@@ -281,9 +294,21 @@ fn from_clap(error: &clap::Error) -> ConfigError {
     ConfigError::Invalid(words.join(" "))
 }
 
+/// An address of this machine.
+#[derive(Debug, Clone, Copy)]
+struct Listen(SocketAddr);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let invalid = |_| "write an IP address and a port, as in 0.0.0.0:9000".to_owned();
+        text.parse().map(Self).map_err(invalid)
+    }
+}
+
 /// `host:port`; the host is resolved when it is connected to.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone)]
 struct HostPort(String);
 
 impl FromStr for HostPort {
@@ -302,8 +327,7 @@ impl FromStr for HostPort {
 }
 
 /// A duration, as in `100ms`, `30s`, `1m`.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy)]
 struct Span(Duration);
 
 impl FromStr for Span {
@@ -325,8 +349,7 @@ impl FromStr for Span {
 }
 
 /// A size, as in `4096`, `64KiB`, `12MiB`.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "TextOrNumber")]
+#[derive(Debug, Clone, Copy)]
 struct Size(usize);
 
 impl FromStr for Size {
@@ -354,38 +377,31 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit))
 }
 
-/// YAML reads a size without a unit as a number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TextOrNumber {
-    Number(u64),
-    Text(String),
+/// Reads a value of the file as if it were that of a flag.
+fn parsed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    deserializer.deserialize_any(Parse(PhantomData)).map(Some)
 }
 
-impl TryFrom<TextOrNumber> for Size {
-    type Error = String;
+/// Parses where the deserializer still knows the line.
+struct Parse<T>(PhantomData<T>);
 
-    fn try_from(value: TextOrNumber) -> Result<Self, String> {
-        match value {
-            TextOrNumber::Number(number) => number.to_string().parse(),
-            TextOrNumber::Text(text) => text.parse(),
-        }
+impl<T: FromStr<Err = String>> Visitor<'_> for Parse<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text or a number")
     }
-}
 
-impl TryFrom<String> for HostPort {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
-}
 
-impl TryFrom<String> for Span {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
     }
 }
 

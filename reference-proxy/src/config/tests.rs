@@ -32,7 +32,11 @@ fn flags_beat_the_environment_beats_the_file() {
     let file = file("max-queue: 1\nhop-limit: 1\nrelay-timeout: 1m\n");
     let path = file.path().to_str().unwrap();
     let args = ["--max-queue", "3", "--config", path];
-    let config = load(&args, &[("MAX_QUEUE", "2"), ("HOP_LIMIT", "2")]).unwrap();
+    let config = load(
+        &args,
+        &[("CLOUDSTATE_MAX_QUEUE", "2"), ("CLOUDSTATE_HOP_LIMIT", "2")],
+    )
+    .unwrap();
     assert_eq!(config.max_queue, 3);
     assert_eq!(config.hop_limit, 2);
     assert_eq!(config.relay_timeout, Duration::from_secs(60));
@@ -47,7 +51,7 @@ fn the_environment_of_the_field_works() {
     assert_eq!(config.function, "127.0.0.1:8081");
     let host = ("USER_FUNCTION_HOST", "function");
     assert_eq!(load(&[], &[host, port]).unwrap().function, "function:8081");
-    let whole = ("FUNCTION", "other:1");
+    let whole = ("CLOUDSTATE_FUNCTION", "other:1");
     assert_eq!(load(&[], &[host, whole]).unwrap().function, "other:1");
 }
 
@@ -70,10 +74,7 @@ fn every_key_has_the_same_name_everywhere() {
     assert_eq!(values.len() + 1, KEYS.len());
     let flags: Vec<String> = values.iter().map(|(k, v)| format!("--{k}={v}")).collect();
     let flags = load(&flags.iter().map(String::as_str).collect::<Vec<_>>(), &[]).unwrap();
-    let names: Vec<String> = values
-        .iter()
-        .map(|(k, _)| k.replace('-', "_").to_uppercase())
-        .collect();
+    let names: Vec<String> = values.iter().map(|(key, _)| variable(key)).collect();
     let env: Vec<(&str, &str)> = std::iter::zip(&names, values)
         .map(|(name, (_, value))| (name.as_str(), value))
         .collect();

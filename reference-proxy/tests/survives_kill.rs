@@ -1,0 +1,130 @@
+//! What a durable journal acknowledged is there after `kill -9`, again and again.
+//!
+//! The test starts itself as the process to be killed: that one appends for several entities at once
+//! and writes a line for each acknowledged append; this one kills it in the midst of that, opens the
+//! journal and compares.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use bytes::Bytes;
+use cloudstate_reference_proxy::journal::durable::DurableJournal;
+use cloudstate_reference_proxy::journal::{Append, EntityRef, Journal};
+use tokio::runtime::Runtime;
+
+/// Where the process to be killed has its journal; set makes a process one.
+const VICTIM: &str = "JOURNAL_OF_THE_VICTIM";
+const ENTITIES: usize = 20;
+const KILLS: usize = 5;
+/// How many events an append has.
+const EVENTS: u64 = 3;
+
+fn named(entity: usize) -> EntityRef {
+    EntityRef {
+        persistence_id: "killed".into(),
+        id: entity.to_string().into(),
+    }
+}
+
+/// An event that says where it belongs, large enough that writing takes a while.
+fn event(entity: usize, sequence: u64) -> Bytes {
+    format!("{entity}/{sequence} ").repeat(40).into()
+}
+
+fn open(directory: &Path) -> (Runtime, DurableJournal) {
+    (
+        Runtime::new().unwrap(),
+        DurableJournal::open(directory).unwrap(),
+    )
+}
+
+/// Runs until killed; does nothing in an ordinary run of the tests.
+#[test]
+fn victim() {
+    let Some(directory) = std::env::var_os(VICTIM) else {
+        return;
+    };
+    let (runtime, journal) = open(Path::new(&directory));
+    let writers = (0..ENTITIES).map(|entity| append_for_ever(&journal, entity));
+    runtime.block_on(futures_util::future::join_all(writers));
+}
+
+async fn append_for_ever(journal: &DurableJournal, entity: usize) {
+    let name = named(entity);
+    let mut last = replay(journal, &name).await.len() as u64;
+    loop {
+        let append = Append {
+            events: (1..=EVENTS).map(|n| event(entity, last + n)).collect(),
+            snapshot: None,
+        };
+        journal.append(&name, last, append).await.unwrap();
+        last += EVENTS;
+        // Not println!, which the test harness captures.
+        writeln!(std::io::stdout(), "acknowledged {entity} {last}").unwrap();
+    }
+}
+
+async fn replay(journal: &DurableJournal, entity: &EntityRef) -> Vec<Bytes> {
+    let mut all = Vec::new();
+    loop {
+        let chunk = journal.events(entity, all.len() as u64).await.unwrap();
+        all.extend(chunk.events);
+        if !chunk.more {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged = HashMap::new();
+    for round in 0..KILLS {
+        append_until_killed(directory.path(), 200 + 173 * round, &mut acknowledged);
+        let (runtime, journal) = open(directory.path());
+        for (entity, acknowledged) in &acknowledged {
+            let history = runtime.block_on(replay(&journal, &named(*entity)));
+            let last = history.len() as u64;
+            assert!(last >= *acknowledged, "{entity}: {last} of {acknowledged}");
+            assert_eq!(last % EVENTS, 0, "an append is there in part");
+            for (sequence, stored) in (1..).zip(history) {
+                assert_eq!(stored, event(*entity, sequence));
+            }
+        }
+    }
+    assert_eq!(acknowledged.len(), ENTITIES);
+}
+
+/// Kills when it has read so many lines; what was written until then counts as well.
+fn append_until_killed(directory: &Path, lines: usize, acknowledged: &mut HashMap<usize, u64>) {
+    let mut victim = Command::new(std::env::current_exe().unwrap())
+        .args(["victim", "--exact", "--nocapture"])
+        .env(VICTIM, directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(victim.stdout.take().unwrap());
+    let mut seen = 0;
+    for line in output.lines() {
+        let line = line.unwrap();
+        // The last line may be cut off; whatever it acknowledged, it doesn't say.
+        let words: Vec<&str> = line.split(' ').collect();
+        let ["acknowledged", entity, last] = words[..] else {
+            continue;
+        };
+        let (entity, last): (usize, u64) = (entity.parse().unwrap(), last.parse().unwrap());
+        let before = acknowledged.insert(entity, last);
+        // A line cut off in its number would be smaller.
+        acknowledged.insert(entity, last.max(before.unwrap_or(0)));
+        seen += 1;
+        if seen == lines {
+            victim.kill().unwrap();
+        }
+    }
+    assert!(seen >= lines, "it ended by itself");
+    victim.wait().unwrap();
+}
