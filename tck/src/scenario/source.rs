@@ -13,7 +13,9 @@ pub struct Source {
 }
 
 /// A range of bytes in a source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Span {
     /// First byte.
     pub start: usize,
@@ -50,11 +52,20 @@ impl fmt::Display for SourceError {
         let (line, column) = self.source.position(self.span.start);
         writeln!(f, "{}:{line}:{column}: {}", self.source.name, self.message)?;
         if let Some(text) = self.source.text.lines().nth(line - 1) {
-            let width = self.source.text.get(self.span.start..self.span.end).map_or(1, |t| {
-                t.lines().next().map_or(1, |l| l.chars().count().max(1))
-            });
+            let width = self
+                .source
+                .text
+                .get(self.span.start..self.span.end)
+                .map_or(1, |t| {
+                    t.lines().next().map_or(1, |l| l.chars().count().max(1))
+                });
             writeln!(f, "  {line:>4} | {text}")?;
-            write!(f, "       | {}{}", " ".repeat(column - 1), "^".repeat(width))?;
+            write!(
+                f,
+                "       | {}{}",
+                " ".repeat(column - 1),
+                "^".repeat(width)
+            )?;
         }
         if let Some(help) = &self.help {
             write!(f, "\n  help: {help}")?;
@@ -64,3 +75,15 @@ impl fmt::Display for SourceError {
 }
 
 impl std::error::Error for SourceError {}
+
+/// What would have been allowed in place of a word, the likeliest first.
+pub fn allowed<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let distance = |name: &&&str| strsim::damerau_levenshtein(name, word);
+    let near = known
+        .iter()
+        .min_by_key(distance)
+        .filter(|name| distance(name) <= 2);
+    let list = format!("allowed: {}", known.join(", "));
+    near.map_or(list.clone(), |name| format!("did you mean {name}? {list}"))
+}

@@ -1,4 +1,4 @@
-//! YAML as a tree that knows where everything stands.
+//! (2) YAML as a tree that knows where everything stands.
 
 use super::node::Key;
 use super::{Node, Source, SourceError, Span, Value};
@@ -8,25 +8,70 @@ use std::sync::Arc;
 /// Deeper nesting is an error, so that no file can exhaust the stack.
 const DEPTH: usize = 64;
 
+/// Larger files are an error: what is large is written with `$repeat`.
+const SIZE: usize = 4 << 20;
+
 /// Reads the one document of a source.
 ///
 /// # Errors
-/// The first place that isn't YAML, or that uses what the language leaves out: anchors, aliases, tags, keys
-/// that aren't plain, keys that stand twice, several documents.
+/// The first of [`read_all`].
 pub fn read(source: &Arc<Source>) -> Result<Node, SourceError> {
-    let mut builder = Builder { source, stack: Vec::new(), root: None };
+    read_all(source).map_err(|mut errors| errors.swap_remove(0))
+}
+
+/// Reads the one document of a source.
+///
+/// # Errors
+/// Every place that uses what the language leaves out: anchors, aliases, tags, keys that aren't single words,
+/// keys that stand twice, several documents, too much; and the first that isn't YAML.
+pub fn read_all(source: &Arc<Source>) -> Result<Node, Vec<SourceError>> {
+    let mut builder = Builder {
+        source,
+        stack: Vec::new(),
+        root: None,
+        errors: Vec::new(),
+    };
+    if source.text.len() > SIZE {
+        let help = Some("split the file; write what is long with $repeat");
+        builder.error(
+            Span::default(),
+            format!("the file is larger than {SIZE} bytes"),
+            help,
+        );
+        return Err(builder.errors);
+    }
     for event in Parser::new_from_str(&source.text) {
         match event {
-            Ok((event, span)) => builder.event(event, &span)?,
+            Ok((event, span)) => {
+                let start = span.start.byte_offset().unwrap_or(0);
+                builder.event(
+                    event,
+                    Span {
+                        start,
+                        end: span.end.byte_offset().unwrap_or(start),
+                    },
+                );
+            }
             Err(error) => {
-                let at = error.marker().byte_offset().unwrap_or(0);
-                let text = format!("this is not YAML: {error}");
-                return Err(builder.error(Span { start: at, end: at + 1 }, text, None));
+                let start = error
+                    .marker()
+                    .byte_offset()
+                    .unwrap_or(0)
+                    .min(source.text.len());
+                let text = format!("this is not YAML: {}", error.info());
+                builder.error(Span { start, end: start }, text, None);
+                break;
             }
         }
+        if builder.stack.len() > DEPTH {
+            break;
+        }
     }
-    let empty = Node::new(Span::default(), Value::Null);
-    Ok(builder.root.unwrap_or(empty))
+    match builder.root {
+        _ if !builder.errors.is_empty() => Err(builder.errors),
+        Some(root) => Ok(root),
+        None => Ok(Node::new(Span::default(), Value::Null)),
+    }
 }
 
 enum Open {
@@ -38,91 +83,99 @@ struct Builder<'a> {
     source: &'a Arc<Source>,
     stack: Vec<Open>,
     root: Option<Node>,
+    errors: Vec<SourceError>,
 }
 
 impl Builder<'_> {
-    fn error(&self, span: Span, message: impl Into<String>, help: Option<&str>) -> SourceError {
-        let help = help.map(str::to_owned);
-        SourceError { source: self.source.clone(), span, message: message.into(), help }
+    fn error(&mut self, span: Span, message: impl Into<String>, help: Option<&str>) {
+        let (source, help) = (self.source.clone(), help.map(str::to_owned));
+        self.errors.push(SourceError {
+            source,
+            span,
+            message: message.into(),
+            help,
+        });
     }
 
-    fn event(&mut self, event: Event<'_>, at: &granit_parser::Span) -> Result<(), SourceError> {
-        let span = Span {
-            start: at.start.byte_offset().unwrap_or(0),
-            end: at.end.byte_offset().unwrap_or(0),
-        };
+    fn event(&mut self, event: Event<'_>, span: Span) {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), span)?;
-                let value = scalar(&text, style);
-                self.add(Node::new(span, value), &text)
+                self.plain(anchor, tag.is_some(), span);
+                self.add(Node::new(span, scalar(&text, style)), &text);
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), span)?;
-                self.open(Open::List(span, Vec::new()), span)
+                self.plain(anchor, tag.is_some(), span);
+                self.open(Open::List(span, Vec::new()), span);
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.plain(anchor, tag.is_some(), span)?;
-                self.open(Open::Map(span, Vec::new(), None), span)
+                self.plain(anchor, tag.is_some(), span);
+                self.open(Open::Map(span, Vec::new(), None), span);
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                Err(self.error(span, "aliases are not part of the language", Some("write the value out")))
+                let help = Some("write the value out");
+                self.error(span, "aliases are not part of the language", help);
+                self.add(Node::new(span, Value::Null), "");
             }
             Event::DocumentStart(..) if self.root.is_some() => {
-                Err(self.error(span, "a file has one document", None))
+                self.error(span, "a file has one document", None);
             }
-            _ => Ok(()),
+            _ => {}
         }
     }
 
-    fn plain(&self, anchor: usize, tag: bool, span: Span) -> Result<(), SourceError> {
+    fn plain(&mut self, anchor: usize, tag: bool, span: Span) {
         if anchor != 0 || tag {
             let help = Some("write the value without & or !");
-            return Err(self.error(span, "anchors and tags are not part of the language", help));
+            self.error(span, "anchors and tags are not part of the language", help);
         }
-        Ok(())
     }
 
-    fn open(&mut self, open: Open, span: Span) -> Result<(), SourceError> {
-        if let Some(Open::Map(_, _, None)) = self.stack.last() {
-            return Err(self.error(span, "a key is a single word, not a list or a map", None));
-        }
-        if self.stack.len() >= DEPTH {
-            return Err(self.error(span, format!("more than {DEPTH} levels deep"), None));
+    fn open(&mut self, open: Open, span: Span) {
+        if self.stack.len() == DEPTH {
+            self.error(span, format!("more than {DEPTH} levels deep"), None);
         }
         self.stack.push(open);
-        Ok(())
     }
 
-    fn add(&mut self, node: Node, text: &str) -> Result<(), SourceError> {
+    fn add(&mut self, node: Node, text: &str) {
         match self.stack.last_mut() {
             None => self.root = Some(node),
             Some(Open::List(_, items)) => items.push(node),
-            Some(Open::Map(_, entries, key @ None)) => {
+            Some(Open::Map(_, entries, key @ Some(_))) => {
+                entries.extend(key.take().map(|key| (key, node)));
+            }
+            Some(Open::Map(_, entries, key)) => {
                 let twice = entries.iter().any(|(other, _)| other.text == text);
-                let span = node.span;
-                *key = Some(Key { span, text: text.to_owned() });
-                if twice {
-                    return Err(self.error(span, format!("the key {text} stands here twice"), None));
+                let word = !matches!(node.value, Value::List(_) | Value::Map(_));
+                *key = Some(Key {
+                    span: node.span,
+                    text: text.to_owned(),
+                });
+                if !word {
+                    self.error(
+                        node.span,
+                        "a key is a single word, not a list or a map",
+                        None,
+                    );
+                } else if twice {
+                    self.error(node.span, format!("the key {text} stands here twice"), None);
                 }
             }
-            Some(Open::Map(_, entries, key)) => entries.extend(key.take().map(|key| (key, node))),
         }
-        Ok(())
     }
 
-    fn close(&mut self, end: Span) -> Result<(), SourceError> {
-        let node = match self.stack.pop() {
-            Some(Open::List(span, items)) => {
-                Node::new(Span { start: span.start, end: end.end.max(span.end) }, Value::List(items))
-            }
-            Some(Open::Map(span, entries, _)) => {
-                Node::new(Span { start: span.start, end: end.end.max(span.end) }, Value::Map(entries))
-            }
-            None => return Ok(()),
+    fn close(&mut self, end: Span) {
+        let until = |span: Span| Span {
+            start: span.start,
+            end: end.end.max(span.end),
         };
-        self.add(node, "")
+        let node = match self.stack.pop() {
+            Some(Open::List(span, items)) => Node::new(until(span), Value::List(items)),
+            Some(Open::Map(span, entries, _)) => Node::new(until(span), Value::Map(entries)),
+            None => return,
+        };
+        self.add(node, "");
     }
 }
 
@@ -145,6 +198,8 @@ fn is_number(text: &str) -> bool {
     let leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
     !leading_zero
         && digits.starts_with(|c: char| c.is_ascii_digit())
-        && text.chars().all(|c| c.is_ascii_digit() || "-.eE+".contains(c))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || "-.eE+".contains(c))
         && text.parse::<f64>().is_ok()
 }
