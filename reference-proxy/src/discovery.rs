@@ -356,3 +356,6 @@ fn check_imports(set: &FileDescriptorSet) -> Result<(), Refusal> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,12 @@ impl Frame {
         &mut self.head
     }
 
+    /// The message alone, in one piece.
+    #[cfg(test)]
+    pub fn message(&self) -> Vec<u8> {
+        [&self.head[PREFIX..], &self.tail].concat()
+    }
+
     /// Writes what was given as the tail, unless it goes out by itself.
     pub fn put_tail(&mut self, tail: &[u8]) {
         if self.tail.is_empty() {
