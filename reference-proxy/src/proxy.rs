@@ -18,8 +18,8 @@ use crate::function::Function;
 use crate::journal::Journal;
 use crate::router::{Limits, Router};
 
-/// How long a stop waits for the calls and streams that are under way.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stop waits for the calls that are under way, and then for the streams.
+const DRAIN_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// Why a proxy can't serve.
 #[derive(Debug, thiserror::Error)]
@@ -93,16 +93,20 @@ async fn serve_clients(
     let front = tokio::spawn(front.serve(stop.clone()));
     shutdown.await;
     stop.cancel();
-    let drained = async {
-        let _ = front.await;
-        // spec: passivation.idle-half-close
-        router.entities.passivate_all().await;
-    };
-    if timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+    if timeout(DRAIN_TIMEOUTS.0, front).await.is_err() {
+        tracing::warn!(
+            "clients were cut off: not all calls ended within {:?}",
+            DRAIN_TIMEOUTS.0
+        );
+    }
+    // spec: passivation.idle-half-close
+    let passivated = timeout(DRAIN_TIMEOUTS.1, router.entities.passivate_all());
+    if passivated.await.is_err() {
         let awake = router.entities.len();
         tracing::warn!(
             awake,
-            "not everything came to its end within {DRAIN_TIMEOUT:?}"
+            "not all entities fell asleep within {:?}",
+            DRAIN_TIMEOUTS.1
         );
     }
     Ok(())

@@ -162,7 +162,8 @@ async fn activate<B: Behaviour>(
             Ok(state) => return Ok(state),
             Err(NotActivated::Journal(error)) => {
                 tracing::error!(?entity, "an entity could not be activated: {error}");
-                return Err(Status::internal("the history of the entity can't be read"));
+                // The command was not sent, so it may be tried again.
+                return Err(Status::unavailable("the history of the entity can't be read"));
             }
             Err(NotActivated::Stream(_)) => receiver.next().await,
         },

@@ -1,7 +1,8 @@
 //! A user function for the tests: the event sourced TCK model, and misbehaviour on request.
 //!
-//! A `fail` action whose message begins with `!` asks for what [`Stream::misbehave`] lists.
-//! Everything that arrives is recorded.
+//! A `fail` action whose message begins with `!` asks for what [`Stream::misbehave`] lists; with
+//! `!wait` the command is answered as usual, but not before [`Function::release`]. Everything that
+//! arrives is recorded.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -11,9 +12,11 @@ use cloudstate_protocol::cloudstate::entity_discovery_server::{
     EntityDiscovery, EntityDiscoveryServer,
 };
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
+use cloudstate_protocol::cloudstate::metadata_entry::Value;
 use cloudstate_protocol::cloudstate::{
     ClientAction, Command, Entity, EntityPassivationStrategy, EntitySpec, Failure, Forward,
-    ProxyInfo, Reply, ServiceInfo, SideEffect, TimeoutPassivationStrategy, UserFunctionError,
+    Metadata, MetadataEntry, ProxyInfo, Reply, ServiceInfo, SideEffect, TimeoutPassivationStrategy,
+    UserFunctionError,
 };
 use cloudstate_protocol::descriptors::descriptor_set_for;
 use cloudstate_protocol::eventsourced::event_sourced_server::{EventSourced, EventSourcedServer};
@@ -67,6 +70,7 @@ impl Seen {
 pub struct Function {
     pub address: SocketAddr,
     seen: watch::Sender<Seen>,
+    released: watch::Sender<bool>,
     runtime: Option<Runtime>,
 }
 
@@ -76,6 +80,8 @@ pub struct Setup {
     pub spec: EntitySpec,
     pub max_streams: Option<u32>,
     pub snapshot_every: usize,
+    /// Whether streams are read only after [`Function::release`], apart from their first message.
+    pub slow_reader: bool,
 }
 
 impl Default for Setup {
@@ -84,6 +90,7 @@ impl Default for Setup {
             spec: spec(),
             max_streams: None,
             snapshot_every: 0,
+            slow_reader: false,
         }
     }
 }
@@ -133,9 +140,11 @@ impl Function {
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
+        let released = watch::Sender::new(false);
         let service = Service {
             setup: Arc::new(Mutex::new(setup.clone())),
             seen: seen.clone(),
+            released: released.clone(),
         };
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
@@ -149,8 +158,14 @@ impl Function {
         Self {
             address,
             seen,
+            released,
             runtime: Some(runtime),
         }
+    }
+
+    /// Lets everything go on that waits for it, now and later.
+    pub fn release(&self) {
+        self.released.send_replace(true);
     }
 
     /// What was seen so far.
@@ -173,7 +188,10 @@ impl Function {
 
     fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // The address is free again when this returns. It blocks, which a thread of the test's
+            // own runtime mustn't.
+            let stop = || runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+            std::thread::scope(|scope| scope.spawn(stop).join().unwrap());
         }
     }
 }
@@ -188,6 +206,7 @@ impl Drop for Function {
 struct Service {
     setup: Arc<Mutex<Setup>>,
     seen: watch::Sender<Seen>,
+    released: watch::Sender<bool>,
 }
 
 #[tonic::async_trait]
@@ -221,10 +240,14 @@ impl EventSourced for Service {
             seen.open += 1;
         });
         let (answers, out) = mpsc::unbounded_channel();
+        let setup = self.setup.lock().unwrap().clone();
         let stream = Stream {
             index,
             seen: self.seen.clone(),
-            snapshot_every: self.setup.lock().unwrap().snapshot_every,
+            released: self.released.subscribe(),
+            slow_reader: setup.slow_reader,
+            snapshot_every: setup.snapshot_every,
+            lingers: false,
             state: String::new(),
             events: 0,
             answers,
@@ -237,7 +260,11 @@ impl EventSourced for Service {
 struct Stream {
     index: usize,
     seen: watch::Sender<Seen>,
+    released: watch::Receiver<bool>,
+    slow_reader: bool,
     snapshot_every: usize,
+    /// Whether the stream is left open after a half-close.
+    lingers: bool,
     state: String,
     events: usize,
     answers: mpsc::UnboundedSender<Result<EventSourcedStreamOut, Status>>,
@@ -250,6 +277,9 @@ impl Stream {
                 Ok(Some(message)) => message.message.unwrap(),
                 Ok(None) => {
                     self.seen.send_modify(|seen| seen.half_closed += 1);
+                    if self.lingers {
+                        self.answers.closed().await;
+                    }
                     break;
                 }
                 Err(_) => break,
@@ -259,6 +289,9 @@ impl Stream {
                 .send_modify(|seen| seen.streams[index].push(message.clone()));
             match message {
                 In::Init(init) => {
+                    if self.slow_reader {
+                        self.released.wait_for(|released| *released).await.unwrap();
+                    }
                     if let Some(snapshot) = init.snapshot.and_then(|s| s.snapshot) {
                         self.state = Persisted::decode(&*snapshot.value).unwrap().value;
                     }
@@ -286,7 +319,7 @@ impl Stream {
             command_id: command.id,
             ..EventSourcedReply::default()
         };
-        let mut action = None;
+        let (mut action, mut waits) = (None, false);
         for wanted in request.actions {
             match wanted.action.unwrap() {
                 Do::Emit(emit) => {
@@ -301,8 +334,9 @@ impl Stream {
                         ..effect_on(&effect.id)
                     });
                 }
+                Do::Fail(fail) if fail.message == "!wait" => waits = true,
                 Do::Fail(fail) if fail.message.starts_with('!') => {
-                    return self.misbehave(&fail.message, command.id);
+                    return self.misbehave(&fail.message, command);
                 }
                 Do::Fail(fail) => {
                     let restart = !reply.events.is_empty();
@@ -329,7 +363,20 @@ impl Stream {
         reply.client_action = Some(ClientAction {
             action: Some(action.unwrap_or_else(own)),
         });
+        if waits {
+            return self.say_later(Out::Reply(reply));
+        }
         self.say(Out::Reply(reply))
+    }
+
+    fn say_later(&self, message: Out) -> bool {
+        let (mut released, answers) = (self.released.clone(), self.answers.clone());
+        let message = Some(message);
+        tokio::spawn(async move {
+            released.wait_for(|released| *released).await.unwrap();
+            let _ = answers.send(Ok(EventSourcedStreamOut { message }));
+        });
+        true
     }
 
     fn say(&self, message: Out) -> bool {
@@ -340,7 +387,9 @@ impl Stream {
     }
 
     /// Returns whether the stream goes on.
-    fn misbehave(&self, how: &str, id: i64) -> bool {
+    fn misbehave(&mut self, how: &str, command: &Command) -> bool {
+        let id = command.id;
+        let itself = command.payload.clone();
         let reply = |command_id, payload: Option<Any>| EventSourcedReply {
             command_id,
             client_action: payload.map(|payload| ClientAction {
@@ -354,6 +403,67 @@ impl Stream {
         let fine = Some(response("fine"));
         match how {
             "!silence" => true,
+            "!linger" => {
+                self.lingers = true;
+                self.say(Out::Reply(reply(id, fine)))
+            }
+            "!metadata" => {
+                let mut reply = reply(id, fine);
+                let action = reply.client_action.as_mut().unwrap();
+                if let Some(Action::Reply(reply)) = &mut action.action {
+                    reply.metadata = Some(metadata());
+                }
+                self.say(Out::Reply(reply))
+            }
+            "!other-type" => {
+                let payload = Any {
+                    type_url: "type.googleapis.com/Something".to_owned(),
+                    ..fine.unwrap()
+                };
+                self.say(Out::Reply(reply(id, Some(payload))))
+            }
+            "!no-payload" => self.say(Out::Reply(EventSourcedReply {
+                client_action: Some(ClientAction {
+                    action: Some(Action::Reply(Reply::default())),
+                }),
+                ..reply(id, None)
+            })),
+            "!failure-with-event" => self.say(Out::Reply(EventSourcedReply {
+                events: vec![persisted("never")],
+                client_action: Some(ClientAction {
+                    action: Some(Action::Failure(Failure {
+                        description: "refused".to_owned(),
+                        ..Failure::default()
+                    })),
+                }),
+                side_effects: vec![effect_on("effect-of-failure")],
+                ..reply(id, None)
+            })),
+            "!forward-to-itself" => self.say(Out::Reply(EventSourcedReply {
+                client_action: Some(ClientAction {
+                    action: Some(Action::Forward(Forward {
+                        service_name: EVENT_SOURCED_MODEL.to_owned(),
+                        command_name: "Process".to_owned(),
+                        payload: itself,
+                        metadata: None,
+                    })),
+                }),
+                ..reply(id, None)
+            })),
+            "!effect-on-itself" => self.say(Out::Reply(EventSourcedReply {
+                side_effects: vec![SideEffect {
+                    service_name: EVENT_SOURCED_MODEL.to_owned(),
+                    payload: Some(request_for(&command.entity_id)),
+                    command_name: "Process".to_owned(),
+                    synchronous: true,
+                    metadata: Some(metadata()),
+                }],
+                ..reply(id, fine)
+            })),
+            "!effect-without-key" => self.say(Out::Reply(EventSourcedReply {
+                side_effects: vec![effect_on("")],
+                ..reply(id, fine)
+            })),
             "!other-id" => self.say(Out::Reply(reply(id + 7, fine))),
             "!twice" => {
                 self.say(Out::Reply(reply(id, fine.clone())))
@@ -403,6 +513,28 @@ fn any(name: &str, message: &impl Message) -> Any {
     Any {
         type_url: format!("type.googleapis.com/cloudstate.tck.model.{name}"),
         value: message.encode_to_vec(),
+    }
+}
+
+fn metadata() -> Metadata {
+    let entry = |(key, value): (&str, &str)| MetadataEntry {
+        key: key.to_owned(),
+        value: Some(Value::StringValue(value.to_owned())),
+    };
+    let bytes = MetadataEntry {
+        key: "x-bytes".to_owned(),
+        value: Some(Value::BytesValue(b"b".to_vec())),
+    };
+    let entries = [
+        ("x-told", "one"),
+        ("X-Told", "two"),
+        ("grpc-status", "7"),
+        ("content-type", "text/html"),
+        ("not a name", "x"),
+        ("x-control", "a\u{1}b"),
+    ];
+    Metadata {
+        entries: entries.map(entry).into_iter().chain([bytes]).collect(),
     }
 }
 

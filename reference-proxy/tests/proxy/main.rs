@@ -1,6 +1,10 @@
 //! Conversations through a whole proxy: a client and a user function, over real sockets.
 
 mod function;
+mod lifetime;
+mod lost;
+mod process;
+mod routing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +13,7 @@ use std::time::Duration;
 use cloudstate_protocol::eventsourced::event_sourced_stream_in::Message as In;
 use cloudstate_protocol::tck::model::event_sourced_configured_client::EventSourcedConfiguredClient;
 use cloudstate_protocol::tck::model::event_sourced_tck_model_client::EventSourcedTckModelClient;
+use cloudstate_protocol::tck::model::event_sourced_two_client::EventSourcedTwoClient;
 use cloudstate_protocol::tck::model::request_action::Action as Do;
 use cloudstate_protocol::tck::model::valueentity::{
     Request as ValueEntityRequest, value_entity_two_client::ValueEntityTwoClient,
@@ -67,6 +72,27 @@ impl Proxy {
     async fn process(&self, id: &str, actions: Vec<Do>) -> Result<String, Status> {
         let answer = self.model().process(request(id, actions)).await?;
         Ok(message(answer.into_inner()))
+    }
+
+    async fn two(&self, id: &str, actions: Vec<Do>) -> Result<String, Status> {
+        let mut client = EventSourcedTwoClient::new(self.channel.clone());
+        let answer = client.call(request(id, actions)).await?;
+        Ok(message(answer.into_inner()))
+    }
+
+    /// As `process`, again and again as long as it isn't served.
+    async fn eventually(&self, id: &str, actions: Vec<Do>) -> String {
+        let served = async {
+            loop {
+                match self.process(id, actions.clone()).await {
+                    Ok(answer) => return answer,
+                    Err(status) if status.code() == Code::Unknown => panic!("{status}"),
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        let soon = tokio::time::timeout(Duration::from_secs(10), served);
+        soon.await.expect("it is not served")
     }
 
     async fn brief(&self, id: &str, actions: Vec<Do>) -> Result<String, Status> {
