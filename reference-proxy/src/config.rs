@@ -1,6 +1,6 @@
 //! What can be set: by flag, by environment variable, in a file, or not at all.
 //!
-//! Each source is read into the same [`Settings`], and a source is asked only for what the stronger
+//! Each source is read into the same `Settings`, and a source is asked only for what the stronger
 //! ones left open: flags, then the environment, then the file, then the defaults.
 
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! The journal on disk: what was acknowledged is there after the process was killed.
 //!
-//! Entities queue what they append; one thread, the [`Committer`], takes all that waits, checks it,
+//! Entities queue what they append; one thread, the `Committer`, takes all that waits, checks it,
 //! writes it as one transaction with one sync, and only then acknowledges each. The more entities
 //! write at once, the more share a sync. Reads go past it.
 //!
