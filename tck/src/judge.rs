@@ -186,7 +186,8 @@ fn order(bench: &mut Bench<'_>) {
         }
         for &before in &this.after {
             let earlier = &script.moves[before];
-            if earlier.to() != Party::Proxy {
+            // A call can be refused before its request was sent.
+            if earlier.to() != Party::Proxy || matches!(earlier.kind, MoveKind::Request(_)) {
                 continue;
             }
             let requirement = order_requirement(script, &this.kind, &earlier.kind);

@@ -77,6 +77,8 @@ pub struct Rule {
     pub on: Direction,
     /// What passes.
     pub when: When,
+    /// Only on calls of this method.
+    pub call: Option<String>,
     /// Only the nth time, from 1.
     pub nth: Option<usize>,
     /// What is done.
@@ -187,6 +189,7 @@ impl Rule {
         Rule {
             on,
             when,
+            call: None,
             nth,
             action,
             counted: Arc::default(),

@@ -19,7 +19,7 @@ const MUTANT: [&str; 6] = [
     "killed-by",
     "rules",
 ];
-const RULE: [&str; 4] = ["on", "when", "nth", "do"];
+const RULE: [&str; 5] = ["on", "when", "call", "nth", "do"];
 const ACTIONS: &str =
     "drop, repeat, swap, reset, or a map with one of set, before, after, end, answer";
 const DIRECTIONS: [(&str, Direction); 4] = [
@@ -236,7 +236,8 @@ impl Reader<'_> {
             types: &types,
         }
         .action(action)?;
-        Ok(Rule::new(*direction, when, nth, action))
+        let call = node.get("call").and_then(Node::as_text).map(str::to_owned);
+        Ok(Rule { call, ..Rule::new(*direction, when, nth, action) })
     }
 
     fn nth(&self, node: &Node) -> Result<usize> {

@@ -16,6 +16,7 @@ use prost_reflect::{
 #[derive(Debug)]
 pub struct Way {
     direction: Direction,
+    method: String,
     descriptor: Option<MessageDescriptor>,
     answers: Option<MessageDescriptor>,
     held: Option<Bytes>,
@@ -33,6 +34,7 @@ impl Way {
         };
         Way {
             direction,
+            method: path.rsplit('/').next().unwrap_or(path).to_owned(),
             descriptor: named(mine),
             answers: named(other),
             held: None,
@@ -66,7 +68,7 @@ impl Way {
     }
 
     fn obey(&mut self, rule: &Rule, passing: Passing) -> Vec<Passing> {
-        if !self.matches(&rule.when, &passing) || !rule.is_due() {
+        if !self.is_call(rule) || !self.matches(&rule.when, &passing) || !rule.is_due() {
             return vec![passing];
         }
         let before = passing.clone();
@@ -114,6 +116,10 @@ impl Way {
             }
             (Action::Swap | Action::Set(_), passing) => vec![passing],
         }
+    }
+
+    fn is_call(&self, rule: &Rule) -> bool {
+        rule.call.as_ref().is_none_or(|call| *call == self.method)
     }
 
     fn matches(&self, when: &When, passing: &Passing) -> bool {

@@ -187,6 +187,7 @@ impl Laboratory {
         process.start().await?;
         tokio::select! {
             () = door.discovered() => {}
+            () = tokio::time::sleep(READY) => return Err(process.error("it did not call discover in time")),
             how = process.ends() => return Err(process.error(format!("it ended early: {how}"))),
         }
         process.accepts(READY).await?;
