@@ -58,6 +58,7 @@ pub fn read(source: &Arc<Source>) -> Result<Vec<Mutant>> {
 
 /// What a method's caller and called send, on the way of a rule and against it.
 struct Types {
+    method: String,
     mine: MessageDescriptor,
     other: MessageDescriptor,
 }
@@ -78,10 +79,12 @@ fn types(on: Direction) -> Vec<Types> {
         .flat_map(|service| service.methods().collect::<Vec<_>>())
         .map(|method| match on.is_call() {
             true => Types {
+                method: method.name().to_owned(),
                 mine: method.input(),
                 other: method.output(),
             },
             false => Types {
+                method: method.name().to_owned(),
                 mine: method.output(),
                 other: method.input(),
             },
@@ -227,6 +230,10 @@ impl Reader<'_> {
         };
         let nth = node.get("nth").map(|nth| self.nth(nth)).transpose()?;
         let mut types = types(*direction);
+        let call = node
+            .get("call")
+            .map(|call| self.call(call, &mut types))
+            .transpose()?;
         let when = self.when(self.need(node, "when", "a rule")?, &mut types)?;
         let action = self.need(node, "do", "a rule")?;
         let action = Act {
@@ -236,8 +243,29 @@ impl Reader<'_> {
             types: &types,
         }
         .action(action)?;
-        let call = node.get("call").and_then(Node::as_text).map(str::to_owned);
-        Ok(Rule { call, ..Rule::new(*direction, when, nth, action) })
+        Ok(Rule {
+            call,
+            ..Rule::new(*direction, when, nth, action)
+        })
+    }
+
+    /// Leaves those types that calls of this method have.
+    fn call(&self, node: &Node, types: &mut Vec<Types>) -> Result<String> {
+        let name = self.text(node)?;
+        if !types.iter().any(|types| types.method == name) {
+            let methods: BTreeSet<&str> = types.iter().map(|types| types.method.as_str()).collect();
+            let help = format!(
+                "methods: {}",
+                methods.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            return self.error(
+                node.span,
+                format!("no method {name} is called this way"),
+                Some(help),
+            );
+        }
+        types.retain(|types| types.method == name);
+        Ok(name)
     }
 
     fn nth(&self, node: &Node) -> Result<usize> {

@@ -258,6 +258,18 @@ fn rules_leave_other_ways_and_other_methods_alone() {
 }
 
 #[test]
+fn a_rule_of_a_method_leaves_other_calls_alone() {
+    let rules = rules("  - { on: function-to-proxy, when: end, call: handle, do: drop }\n");
+    let end = Passing::End(0, String::new());
+    let mut discover = Way::new(
+        Direction::FunctionToProxy,
+        "/cloudstate.EntityDiscovery/discover",
+    );
+    assert_eq!(discover.apply(&rules, end.clone()), [end.clone()]);
+    assert_eq!(back().apply(&rules, end), []);
+}
+
+#[test]
 fn a_swapped_message_comes_after_the_next_and_before_an_end() {
     let swap = || rules("  - { on: function-to-proxy, when: { reply: $any }, nth: 1, do: swap }\n");
     let (first, second) = (passing(&reply(1, "A", &[])), passing(&reply(2, "B", &[])));
@@ -348,6 +360,7 @@ fn mistakes_in_rules_are_told_where_they_stand() {
         format!("{{ {on}, do: drop }}"),
         format!("{{ {on}, when: later, do: drop }}"),
         format!("{{ {on}, when: {{ command: $any }}, do: drop }}"),
+        format!("{{ {on}, when: end, call: handel, do: drop }}"),
         format!("{{ {reply}, nth: second, do: drop }}"),
         format!("{{ {reply}, nth: 0, do: drop }}"),
         format!("{{ {reply} }}"),
@@ -392,6 +405,7 @@ fn mistakes_in_messages_of_rules_are_found() {
                 .to_owned(),
             "Persistent",
         ),
+        (format!("{reply}, call: discover, do: drop"), "reply"),
         (
             format!("{reply}, do: {{ set: {{ reply.command_id: seven }} }}"),
             "seven",
