@@ -11,6 +11,7 @@ pub mod message;
 pub mod node;
 pub mod read;
 pub mod schema;
+pub mod service;
 pub mod source;
 pub mod tree;
 pub mod write;

@@ -1,32 +1,41 @@
-//! The keys of the language, in one table: the reader checks against it, the JSON Schema is made of it.
+//! (2) The keys of the language, in one table: the reader checks against it, the writer lays out by it, the JSON
+//! Schema and the documentation in the schema are made of it.
 
 /// What stands under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One line of text.
+    /// One text.
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
     /// `true` or `false`.
     Truth,
-    /// A whole number.
-    Count,
+    /// A text, or an operator that stands for several.
+    Pattern,
+    /// Bytes, as pairs of hexadecimal digits.
+    Hex,
     /// A name, or a list of names.
     Names,
+    /// One or several of these names.
+    NamesOf(&'static [&'static str]),
+    /// A message, an operator, or one of these words.
+    Message(&'static [&'static str]),
+    /// A list of messages, or an operator.
+    Messages,
+    /// Name and value of each, the values being patterns.
+    Metadata,
     /// A list of scenarios.
     Scenarios,
-    /// A list of steps.
-    Steps,
-    /// A list of lists of steps.
-    Branches,
     /// One step.
     Step,
-    /// A call.
-    Call,
-    /// A list of calls.
-    Calls,
-    /// A message, or a part of one: whatever its type allows.
-    Message,
+    /// A list of steps.
+    Steps,
+    /// A list of steps or of lists of steps.
+    Branches,
+    /// A side effect or a forward.
+    Nested,
+    /// A list of side effects.
+    NestedList,
     /// The lines of a streamed call.
     Lines,
     /// A raw message, end or fault.
@@ -44,100 +53,513 @@ pub struct KeyDoc {
     pub kind: Kind,
     /// For people and editors.
     pub doc: &'static str,
+    /// It can't be left out.
+    pub required: bool,
+}
+
+/// A map that is told by one of its keys.
+#[derive(Clone, Copy, Debug)]
+pub struct FormDoc {
+    /// What it is called in errors.
+    pub what: &'static str,
+    /// The key that tells it.
+    pub head: KeyDoc,
+    /// The keys that can stand beside it.
+    pub beside: &'static [&'static [KeyDoc]],
 }
 
 const fn key(key: &'static str, kind: Kind, doc: &'static str) -> KeyDoc {
-    KeyDoc { key, kind, doc }
+    KeyDoc {
+        key,
+        kind,
+        doc,
+        required: false,
+    }
 }
 
-/// The parties a step can name.
+const fn required(key: &'static str, kind: Kind, doc: &'static str) -> KeyDoc {
+    KeyDoc {
+        key,
+        kind,
+        doc,
+        required: true,
+    }
+}
+
+/// The parties that a step can name.
 pub const PARTIES: &[&str] = &["client", "proxy", "function"];
+
+/// Features that a scenario can need.
+pub const FEATURES: &[&str] = &[
+    "managed",
+    "durable",
+    "replication",
+    "eventing",
+    "http",
+    "single-node",
+    "two-nodes",
+];
+
+/// The names of the gRPC status codes, each at its number.
+pub const STATUS: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 /// A file.
 pub const SUITE: &[KeyDoc] = &[
-    key("suite", Kind::Text, "The suite's name: the first part of every scenario's name."),
-    key("service", Kind::Text, "Full name of the service that `call: Method` means."),
-    key("scenarios", Kind::Scenarios, "The scenarios of this suite."),
+    required(
+        "suite",
+        Kind::Text,
+        "The suite's name: the first part of every scenario's name.",
+    ),
+    key(
+        "service",
+        Kind::Text,
+        "Full name of the service that `call: Method` means.",
+    ),
+    required("scenarios", Kind::Scenarios, "The scenarios of this suite."),
 ];
 
 /// A scenario.
 pub const SCENARIO: &[KeyDoc] = &[
-    key("id", Kind::Text, "Unique in the suite, words joined by `-`; says the behaviour."),
-    key("title", Kind::Text, "One sentence that a protocol engineer would say."),
+    required(
+        "id",
+        Kind::Text,
+        "Unique in the suite, lower-case words joined by `-`; says the behaviour.",
+    ),
+    required(
+        "title",
+        Kind::Text,
+        "One sentence that a protocol engineer would say.",
+    ),
     key("service", Kind::Text, "Another service than the suite's."),
-    key("verifies", Kind::Names, "Requirements for the steps that name none themselves."),
-    key("scripted", Kind::Word(PARTIES), "This party departs from model or protocol on purpose; playable only where the kit plays it."),
-    key("needs", Kind::Names, "Features that the system under test must have."),
-    key("ids", Kind::Names, "Fresh ids beside `$id`, each used as `$name`."),
-    key("spec", Kind::Message, "Merged over the entity spec that the kit announces; the scenario gets a proxy of its own."),
-    key("chart", Kind::Steps, "What should happen, step by step."),
+    key(
+        "verifies",
+        Kind::Names,
+        "Requirements for the steps that name none themselves.",
+    ),
+    key(
+        "scripted",
+        Kind::Word(PARTIES),
+        "This party departs from model or protocol on purpose; playable only where the kit plays it.",
+    ),
+    key(
+        "needs",
+        Kind::NamesOf(FEATURES),
+        "Features that the system under test must have.",
+    ),
+    key(
+        "ids",
+        Kind::Names,
+        "Fresh ids beside `$id`, each used as `$name`.",
+    ),
+    key(
+        "spec",
+        Kind::Message(&[]),
+        "Merged over the entity spec that the kit announces; the scenario gets a proxy of its own.",
+    ),
+    required("chart", Kind::Steps, "What should happen, step by step."),
 ];
 
-/// What a function answers; part of a call and of other steps.
+const VERIFIES: KeyDoc = key("verifies", Kind::Names, "The requirements of this step.");
+const RETURNS: KeyDoc = key(
+    "returns",
+    Kind::Message(&["nothing"]),
+    "What the client gets: a message, `{ status, message }`, `nothing`, or `$either`. By default it follows from the answer.",
+);
+const REQUEST: KeyDoc = key(
+    "request",
+    Kind::Message(&[]),
+    "client ▶ proxy, and the payload of the command proxy ▶ function.",
+);
+const METADATA: KeyDoc = key(
+    "metadata",
+    Kind::Metadata,
+    "Request headers, or the metadata of an effect, forward or event: name and value.",
+);
+const TARGET: &str = "`Method` of the suite's service, or `Service.Method`";
+
+/// What a function answers; part of a call and of other steps. What is not written must not be there.
 pub const ANSWER: &[KeyDoc] = &[
-    key("reply", Kind::Message, "The reply's message, of the method's output type."),
-    key("reply_metadata", Kind::Message, "The reply's metadata: name and value."),
-    key("forward", Kind::Call, "The command goes on to another service."),
-    key("failure", Kind::Message, "The command fails with this description."),
+    key(
+        "reply",
+        Kind::Message(&[]),
+        "The reply's message, of the method's output type; `{}` is an empty one.",
+    ),
+    key(
+        "forward",
+        Kind::Nested,
+        "The command goes on to another service: a call with an answer of its own.",
+    ),
+    key(
+        "failure",
+        Kind::Pattern,
+        "The command fails with this description.",
+    ),
     key("nothing", Kind::Truth, "No client action at all."),
-    key("events", Kind::Message, "Events to persist, in order; each an Any, for example `{ Persisted: { value: A } }`."),
-    key("snapshot", Kind::Message, "A snapshot, as an Any."),
-    key("state", Kind::Message, "A value entity's new value, as an Any."),
-    key("delta", Kind::Message, "A CRDT's change."),
+    key(
+        "restart",
+        Kind::Pattern,
+        "Whether the failure asks for a restart.",
+    ),
+    key(
+        "reply_metadata",
+        Kind::Metadata,
+        "The reply's metadata: name and value.",
+    ),
+    key(
+        "events",
+        Kind::Messages,
+        "Events to persist, in order; each an Any, for example `{ Persisted: { value: A } }`.",
+    ),
+    key("snapshot", Kind::Message(&[]), "A snapshot, as an Any."),
+    key(
+        "state",
+        Kind::Message(&[]),
+        "A value entity's new value, as an Any.",
+    ),
+    key(
+        "delta",
+        Kind::Message(&[]),
+        "A CRDT's change, as a CrdtDelta.",
+    ),
     key("delete", Kind::Truth, "The state is deleted."),
-    key("effects", Kind::Calls, "Side effects, in order."),
-    key("restart", Kind::Message, "Whether the failure asks for a restart."),
-    key("unordered", Kind::Branches, "Messages that may come in any order."),
+    key(
+        "effects",
+        Kind::NestedList,
+        "Side effects, in order: calls with answers of their own.",
+    ),
+    key(
+        "unordered",
+        Kind::Branches,
+        "Messages that may come in any order: parts of this answer, and of open streamed calls.",
+    ),
 ];
 
-/// A call, beside its answer.
+/// A call or a consumed event, beside its answer.
 pub const CALL: &[KeyDoc] = &[
-    key("call", Kind::Text, "`Method` of the suite's service, or `Service.Method`: one command all the way through."),
     key("as", Kind::Text, "A name for later steps."),
     key("id", Kind::Text, "The entity id, where it isn't `$id`."),
-    key("node", Kind::Message, "The node that the client calls."),
-    key("request", Kind::Message, "client ▶ proxy, and the payload of the command proxy ▶ function."),
-    key("metadata", Kind::Message, "Request headers, or the metadata of an effect or forward: name and value."),
-    key("during", Kind::Steps, "Between the command's arrival and its answer."),
-    key("returns", Kind::Message, "What the client gets: a message, `{ status, message }`, or `$either`. By default it follows from the answer."),
-    key("replay", Kind::Message, "What is replayed before the command: `nothing`, `$any`, or `{ snapshot: { sequence, value }, events }`. By default what was stored."),
-    key("synchronous", Kind::Truth, "Of a side effect: the caller waits for it."),
-    key("stream", Kind::Lines, "A streamed call, message by message."),
+    key("node", Kind::Text, "The node that the client calls."),
+    REQUEST,
+    METADATA,
+    key(
+        "replay",
+        Kind::Message(&["nothing"]),
+        "What is replayed before the command: `nothing`, `$any`, `{ snapshot: { sequence, value }, events }`, `{ state }` or `{ delta }`. By default what was stored.",
+    ),
+    key(
+        "during",
+        Kind::Steps,
+        "Between the command's arrival and its answer.",
+    ),
+    key(
+        "stream",
+        Kind::Lines,
+        "A streamed call, message by message; each line waits for those above it.",
+    ),
     key("burst", Kind::Truth, "Nobody waits for the lines above."),
-    key("ends", Kind::Message, "What the client sees at the end of a streamed call."),
-    key("then", Kind::Step, "Right after the answer left, for example `{ kill: proxy }`."),
-    key("verifies", Kind::Names, "The requirements of this step."),
+    key(
+        "ends",
+        Kind::Message(&[]),
+        "What the client sees at the end of a streamed call: `{ status, message }`.",
+    ),
+    RETURNS,
+    key(
+        "then",
+        Kind::Step,
+        "Right after the answer left, for example `{ kill: proxy }`.",
+    ),
+    VERIFIES,
 ];
 
-/// Steps other than calls, each with its own key.
-pub const STEP: &[KeyDoc] = &[
-    key("streamed", Kind::Text, "A later message on the open streamed call of this name."),
-    key("cancel", Kind::Text, "The client leaves the open streamed call of this name."),
-    key("consume", Kind::Text, "As `call`, but the client is an event log."),
-    key("replicate", Kind::Message, "A change made on another node."),
-    key("none", Kind::Steps, "In `during`: none of these may have happened yet."),
-    key("concurrent", Kind::Clients, "Clients that each play the list under `each`; `$client` is a client's number."),
-    key("unordered", Kind::Branches, "Lists of steps that may be played in any order."),
-    key("one_of", Kind::Branches, "Lists of steps of which one happens."),
-    key("client", Kind::Raw, "The client sends this."),
-    key("proxy", Kind::Raw, "The proxy sends this."),
-    key("function", Kind::Raw, "The function sends this."),
-    key("kill", Kind::Word(PARTIES), "The process is killed, without a warning."),
-    key("start", Kind::Word(PARTIES), "The process is started (again)."),
+/// A side effect or a forward, beside its answer.
+pub const NESTED: &[KeyDoc] = &[
+    required("call", Kind::Text, TARGET),
+    key(
+        "id",
+        Kind::Text,
+        "The entity id, where it isn't in the request.",
+    ),
+    REQUEST,
+    METADATA,
+    key(
+        "synchronous",
+        Kind::Truth,
+        "Of a side effect: the caller waits for it.",
+    ),
+    key(
+        "replay",
+        Kind::Message(&["nothing"]),
+        "What is replayed before the command, as in a call.",
+    ),
+    key(
+        "during",
+        Kind::Steps,
+        "Between the command's arrival and its answer.",
+    ),
 ];
 
-/// Keys beside a step's own.
-pub const BESIDE: &[KeyDoc] = &[
-    key("verifies", Kind::Names, "The requirements of this step."),
-    key("each", Kind::Steps, "What each of the concurrent clients does."),
-    key("node", Kind::Message, "The node that makes a replicated change."),
-    key("end", Kind::Truth, "A streamed message is the last one."),
-    key("text", Kind::Message, "What a report says, as a pattern."),
-    key("returns", Kind::Message, "What the client gets from a raw call."),
-];
+/// A line of a streamed call: a request or an answer.
+pub const LINE: &[KeyDoc] = &[key("request", Kind::Message(&[]), "client ▶ function.")];
 
 /// Steps that are one word.
-pub const WORDS: &[&str] = &["passivate", "fence", "returns"];
+pub const WORDS: &[(&str, &str)] = &[
+    (
+        "passivate",
+        "The entity's stream ends because the entity is idle.",
+    ),
+    (
+        "fence",
+        "A round trip through the same proxy: what hasn't come by then, was not sent before.",
+    ),
+    ("returns", "In `none`: the client's call has returned."),
+];
+
+const BESIDE: &[KeyDoc] = &[VERIFIES];
+
+/// Steps that are maps. Of several keys that tell one, the first here wins.
+pub const STEPS: &[FormDoc] = &[
+    FormDoc {
+        what: "a call",
+        head: key(
+            "call",
+            Kind::Text,
+            "`Method` of the suite's service, or `Service.Method`: one command all the way through.",
+        ),
+        beside: &[CALL, ANSWER],
+    },
+    FormDoc {
+        what: "a consumed event",
+        head: key(
+            "consume",
+            Kind::Text,
+            "As `call`, but the client is an event log; may repeat.",
+        ),
+        beside: &[CALL, ANSWER],
+    },
+    FormDoc {
+        what: "a streamed message",
+        head: key(
+            "streamed",
+            Kind::Text,
+            "A later message on the open streamed call of this name.",
+        ),
+        beside: &[
+            &[key("end", Kind::Truth, "It is the last one.")],
+            ANSWER,
+            BESIDE,
+        ],
+    },
+    FormDoc {
+        what: "a cancellation",
+        head: key(
+            "cancel",
+            Kind::Text,
+            "The client leaves the open streamed call of this name; beside it what the function does then.",
+        ),
+        beside: &[ANSWER, BESIDE],
+    },
+    FormDoc {
+        what: "a replicated change",
+        head: key(
+            "replicate",
+            Kind::Message(&[]),
+            "A change made on another node, as a CrdtDelta.",
+        ),
+        beside: &[
+            &[key("node", Kind::Text, "The node that makes it.")],
+            BESIDE,
+        ],
+    },
+    FormDoc {
+        what: "none",
+        head: key(
+            "none",
+            Kind::Steps,
+            "In `during`: none of these may have happened yet.",
+        ),
+        beside: &[BESIDE],
+    },
+    FormDoc {
+        what: "a concurrent step",
+        head: key(
+            "concurrent",
+            Kind::Clients,
+            "Clients that each play the list under `each`; `$client` is a client's number.",
+        ),
+        beside: &[
+            &[required(
+                "each",
+                Kind::Steps,
+                "What each of the clients does.",
+            )],
+            BESIDE,
+        ],
+    },
+    FormDoc {
+        what: "a choice",
+        head: key(
+            "one_of",
+            Kind::Branches,
+            "Lists of steps of which one happens, told apart by their first message.",
+        ),
+        beside: &[BESIDE],
+    },
+    FormDoc {
+        what: "a step of the client",
+        head: key("client", Kind::Raw, "The client sends this."),
+        beside: &[&[RETURNS], BESIDE],
+    },
+    FormDoc {
+        what: "a step of the proxy",
+        head: key("proxy", Kind::Raw, "The proxy sends this."),
+        beside: &[&[TEXT], BESIDE],
+    },
+    FormDoc {
+        what: "a step of the function",
+        head: key("function", Kind::Raw, "The function sends this."),
+        beside: &[&[TEXT], BESIDE],
+    },
+    FormDoc {
+        what: "a kill",
+        head: key(
+            "kill",
+            Kind::Word(PARTIES),
+            "The process is killed, without a warning.",
+        ),
+        beside: &[BESIDE],
+    },
+    FormDoc {
+        what: "a start",
+        head: key(
+            "start",
+            Kind::Word(PARTIES),
+            "The process is started (again).",
+        ),
+        beside: &[BESIDE],
+    },
+    FormDoc {
+        what: "an unordered step",
+        head: key(
+            "unordered",
+            Kind::Branches,
+            "Lists of steps that may be played in any order.",
+        ),
+        beside: &[BESIDE],
+    },
+];
+
+const TEXT: KeyDoc = key("text", Kind::Pattern, "What a report says.");
 
 /// What a party can do beside sending a message.
-pub const RAW: &[&str] = &["ends", "resets", "fails", "refuses", "reported"];
+pub const RAW: &[(&str, &str)] = &[
+    ("ends", "Ends its side of the entity's stream."),
+    ("resets", "Resets the stream."),
+    (
+        "fails",
+        "Gives the stream up in any way the protocol allows.",
+    ),
+    ("refuses", "As `fails`, or fails the command alone."),
+    (
+        "reported",
+        "The proxy called `reportError`; `text` beside it says with what.",
+    ),
+];
+
+/// Raw steps that are maps; any other map is a message of the entity's stream.
+pub const RAW_FORMS: &[FormDoc] = &[
+    FormDoc {
+        what: "a call of the client",
+        head: key(
+            "call",
+            Kind::Text,
+            "`Method`, `Service.Method`, or a path that starts with `/`.",
+        ),
+        beside: &[&[
+            REQUEST,
+            key("bytes", Kind::Hex, "Sent instead of a message."),
+            METADATA,
+            RETURNS,
+        ]],
+    },
+    FormDoc {
+        what: "a message of bytes",
+        head: key(
+            "bytes",
+            Kind::Hex,
+            "Sent as one message on the entity's stream.",
+        ),
+        beside: &[],
+    },
+    FormDoc {
+        what: "an end",
+        head: key(
+            "ends",
+            Kind::Message(&[]),
+            "Ends the stream with `{ status, message }`.",
+        ),
+        beside: &[],
+    },
+    FormDoc {
+        what: "a report",
+        head: key(
+            "reported",
+            Kind::Pattern,
+            "The proxy called `reportError` with this text; `true`: with any.",
+        ),
+        beside: &[],
+    },
+    FormDoc {
+        what: "a report",
+        head: key(
+            "report_error",
+            Kind::Message(&[]),
+            "The proxy called `reportError` with this UserFunctionError.",
+        ),
+        beside: &[],
+    },
+    FormDoc {
+        what: "a discovery",
+        head: key(
+            "discover",
+            Kind::Message(&["default"]),
+            "The proxy called `discover` with this ProxyInfo.",
+        ),
+        beside: &[],
+    },
+    FormDoc {
+        what: "an entity spec",
+        head: key(
+            "spec",
+            Kind::Message(&["default"]),
+            "The answer to `discover`; `default`: the kit's own.",
+        ),
+        beside: &[],
+    },
+];
+
+/// What stands under a key of a step; maps that are messages have keys of their own.
+pub fn kind_of(name: &str) -> Option<Kind> {
+    let heads = STEPS.iter().map(|form| &form.head);
+    let tables = [SUITE, SCENARIO, ANSWER, CALL, NESTED, LINE];
+    let beside = STEPS.iter().flat_map(|form| form.beside.iter()).copied();
+    let mut all = tables.into_iter().chain(beside).flatten().chain(heads);
+    all.find(|doc| doc.key == name).map(|doc| doc.kind)
+}

@@ -1,10 +1,11 @@
-//! Reads scenario files. All errors of a file are found at once, each with its place and what was allowed.
+//! (2) Reads scenario files. All errors of a file are found at once, each with its place and what was allowed.
 
-use super::keys::{self, KeyDoc};
+use super::keys::{self, FormDoc, KeyDoc, Kind};
 use super::node::Key;
+use super::source::allowed;
 use super::{
-    Answer, Call, Node, Party, Raw, Scenario, Source, SourceError, Span, Step, StepKind, Stream, StreamLine,
-    Value, Verifies, message, tree,
+    Answer, Call, Node, Party, Raw, Scenario, Source, SourceError, Span, Step, StepKind, Stream,
+    StreamLine, Value, Verifies, message, tree,
 };
 use std::sync::Arc;
 
@@ -13,10 +14,18 @@ use std::sync::Arc;
 /// # Errors
 /// Everything in the file that isn't the language.
 pub fn read(source: &Arc<Source>) -> Result<Vec<Scenario>, Vec<SourceError>> {
-    let root = tree::read(source).map_err(|error| vec![error])?;
-    let mut reader = Reader { source, errors: Vec::new() };
+    let root = tree::read_all(source)?;
+    let mut reader = Reader {
+        source,
+        errors: Vec::new(),
+    };
     let scenarios = reader.suite(&root);
-    if reader.errors.is_empty() { Ok(scenarios) } else { Err(reader.errors) }
+    reader.errors.sort_by_key(|error| error.span.start);
+    if reader.errors.is_empty() {
+        Ok(scenarios)
+    } else {
+        Err(reader.errors)
+    }
 }
 
 /// The scenarios that the kit brings.
@@ -27,14 +36,23 @@ pub fn embedded() -> Result<Vec<Scenario>, Vec<SourceError>> {
     let (mut scenarios, mut errors) = (Vec::new(), Vec::new());
     for (name, text) in crate::embedded::SCENARIOS {
         let name = format!("fixtures/scenarios/{name}");
-        match read(&Arc::new(Source { name, text: (*text).to_owned() })) {
+        match read(&Arc::new(Source {
+            name,
+            text: (*text).to_owned(),
+        })) {
             Ok(read) => scenarios.extend(read),
             Err(found) => errors.extend(found),
         }
     }
-    if errors.is_empty() { Ok(scenarios) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(scenarios)
+    } else {
+        Err(errors)
+    }
 }
 
+/// Goes on after an error. What is under a key is checked once, by the key's kind; where that was wrong, the
+/// rest takes a default and says nothing more.
 struct Reader<'a> {
     source: &'a Arc<Source>,
     errors: Vec<SourceError>,
@@ -43,155 +61,219 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn error(&mut self, span: Span, message: impl Into<String>, help: impl Into<Option<String>>) {
         let (source, message, help) = (self.source.clone(), message.into(), help.into());
-        self.errors.push(SourceError { source, span, message, help });
+        self.errors.push(SourceError {
+            source,
+            span,
+            message,
+            help,
+        });
     }
 
-    /// The entries of a map whose keys are all in the tables.
-    fn map<'n>(&mut self, node: &'n Node, what: &str, tables: &[&[KeyDoc]]) -> &'n [(Key, Node)] {
+    // === Keys and kinds ===
+
+    /// Checks the keys of a map against the tables, and what stands under them.
+    fn keys(&mut self, node: &Node, what: &str, tables: &[&[KeyDoc]]) -> bool {
+        let docs = || tables.iter().flat_map(|table| table.iter());
         let Some(entries) = node.entries() else {
             self.error(node.span, format!("{what} is written as a map"), None);
-            return &[];
+            return false;
         };
-        for (key, _) in entries {
-            let known = || tables.iter().flat_map(|table| table.iter()).map(|doc| doc.key);
-            if !known().any(|name| name == key.text) {
-                let help = allowed(&key.text, known());
-                self.error(key.span, format!("{what} has no key {}", key.text), help);
+        for (key, value) in entries {
+            match docs().find(|doc| doc.key == key.text) {
+                Some(doc) => self.kind(key, value, doc.kind),
+                None => {
+                    let help = allowed(&key.text, docs().map(|doc| doc.key));
+                    self.error(key.span, format!("{what} has no key {}", key.text), help);
+                }
             }
         }
-        entries
+        let missing: Vec<&str> = docs()
+            .filter(|doc| doc.required && node.get(doc.key).is_none())
+            .map(|doc| doc.key)
+            .collect();
+        if !missing.is_empty() {
+            let keys = if missing.len() == 1 { "key" } else { "keys" };
+            self.error(
+                head_span(node),
+                format!("{what} needs the {keys} {}", missing.join(", ")),
+                None,
+            );
+        }
+        missing.is_empty()
     }
 
-    fn required<'n>(&mut self, node: &'n Node, key: &str, what: &str) -> Option<&'n Node> {
-        let found = node.get(key);
-        if found.is_none() {
-            let end = Span { start: node.span.start, end: node.span.start + 1 };
-            self.error(end, format!("{what} needs the key {key}"), None);
-        }
-        found
-    }
-
-    fn text(&mut self, node: &Node) -> String {
-        match node.as_text() {
-            Some(text) => text.to_owned(),
-            None => {
-                self.error(node.span, "a text is expected here", None);
-                String::new()
-            }
-        }
-    }
-
-    fn truth(&mut self, node: Option<&Node>) -> bool {
-        match node.map(|node| (&node.value, node.span)) {
-            None => false,
-            Some((Value::Bool(truth), _)) => *truth,
-            Some((_, span)) => {
-                self.error(span, "true or false is expected here", None);
-                false
-            }
-        }
-    }
-
-    fn party(&mut self, node: &Node) -> Party {
-        match node.as_text() {
-            Some("client") => Party::Client,
-            Some("proxy") => Party::Proxy,
-            Some("function") => Party::Function,
-            _ => {
-                self.error(node.span, "a party is expected here", format!("one of {}", keys::PARTIES.join(", ")));
-                Party::Client
-            }
-        }
+    fn kind(&mut self, key: &Key, node: &Node, kind: Kind) {
+        let Some((expected, help)) = misfit(node, kind) else {
+            return;
+        };
+        // What isn't there has no place of its own.
+        let span = if node.value == Value::Null {
+            key.span
+        } else {
+            node.span
+        };
+        self.error(
+            span,
+            format!("under {} {expected} is expected", key.text),
+            help,
+        );
     }
 
     fn names(&mut self, node: Option<&Node>) -> Vec<(String, Span)> {
-        let Some(node) = node else { return Vec::new() };
-        match &node.value {
-            Value::List(items) => items.iter().map(|item| (self.text(item), item.span)).collect(),
-            _ => vec![(self.text(node), node.span)],
+        let one = |node: &Node| node.as_text().map(|text| (text.to_owned(), node.span));
+        match node {
+            Some(Node {
+                value: Value::List(items),
+                ..
+            }) => items.iter().filter_map(one).collect(),
+            node => node.and_then(one).into_iter().collect(),
         }
     }
 
     fn verifies(&mut self, node: &Node) -> Vec<Verifies> {
         let names = self.names(node.get("verifies"));
-        names.into_iter().map(|(name, span)| Verifies { name, span }).collect()
-    }
-
-    fn list<'n>(&mut self, node: &'n Node, what: &str) -> &'n [Node] {
-        let items = node.items();
-        if items.is_none() {
-            self.error(node.span, format!("{what} is written as a list"), None);
-        }
-        items.unwrap_or_default()
+        names
+            .into_iter()
+            .map(|(name, span)| Verifies { name, span })
+            .collect()
     }
 
     // === Files and scenarios ===
 
     fn suite(&mut self, root: &Node) -> Vec<Scenario> {
-        self.map(root, "a scenario file", &[keys::SUITE]);
-        let suite = self.required(root, "suite", "a scenario file").map(|node| self.text(node));
-        let service = root.get("service").map(|node| self.text(node));
-        let Some(list) = self.required(root, "scenarios", "a scenario file") else { return Vec::new() };
-        let suite = suite.unwrap_or_default();
+        self.keys(root, "a scenario file", &[keys::SUITE]);
+        let suite = text(root, "suite");
+        if let Some(node) = root.get("suite") {
+            self.kebab(node, "a suite's name");
+        }
         let mut scenarios: Vec<Scenario> = Vec::new();
-        for node in self.list(list, "scenarios") {
-            let Some(scenario) = self.scenario(node, &suite, service.as_deref()) else { continue };
-            if scenarios.iter().any(|other| other.id == scenario.id) {
-                self.error(scenario.span, format!("the id {} stands here twice", scenario.id), None);
+        for node in list(root.get("scenarios")) {
+            let scenario = self.scenario(node, &suite, root.get("service"));
+            if let Some(first) = scenarios
+                .iter()
+                .find(|other| other.id == scenario.id && !other.id.is_empty())
+            {
+                let (line, _) = self.source.position(first.span.start);
+                self.error(
+                    scenario.span,
+                    format!("the id {} stands in line {line} already", scenario.id),
+                    None,
+                );
             }
             scenarios.push(scenario);
+        }
+        if root
+            .get("scenarios")
+            .and_then(Node::items)
+            .is_some_and(<[Node]>::is_empty)
+        {
+            self.error(root.span, "a scenario file without a scenario", None);
         }
         scenarios
     }
 
-    fn scenario(&mut self, node: &Node, suite: &str, service: Option<&str>) -> Option<Scenario> {
-        self.map(node, "a scenario", &[keys::SCENARIO]);
-        let id = self.required(node, "id", "a scenario")?;
-        let span = id.span;
-        let id = self.text(id);
-        let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if id.is_empty() || !id.chars().all(kebab) {
-            self.error(span, "an id is made of lower-case words joined by -", None);
+    fn scenario(&mut self, node: &Node, suite: &str, service: Option<&Node>) -> Scenario {
+        self.keys(node, "a scenario", &[keys::SCENARIO]);
+        if let Some(id) = node.get("id") {
+            self.kebab(id, "an id");
         }
-        let title = self.required(node, "title", "a scenario").map(|node| self.text(node));
-        let service = node.get("service").map(|node| self.text(node)).or(service.map(str::to_owned));
+        if let Some(title) = node
+            .get("title")
+            .filter(|title| title.as_text().is_some_and(str::is_empty))
+        {
+            self.error(title.span, "a title says what the scenario is about", None);
+        }
+        if node
+            .get("chart")
+            .and_then(Node::items)
+            .is_some_and(<[Node]>::is_empty)
+        {
+            self.error(head_span(node), "the chart is empty", None);
+        }
+        let service = node.get("service").or(service);
         if service.is_none() {
-            self.error(span, "neither the suite nor the scenario names a service", None);
+            self.error(
+                head_span(node),
+                "neither the suite nor the scenario names a service",
+                None,
+            );
         }
-        let chart = self.required(node, "chart", "a scenario").map(|node| self.steps(node));
-        Some(Scenario {
+        Scenario {
             source: self.source.clone(),
-            span,
+            span: node.get("id").map_or(head_span(node), |id| id.span),
             suite: suite.to_owned(),
-            id,
-            title: title.unwrap_or_default(),
-            service: service.unwrap_or_default(),
+            id: text(node, "id"),
+            title: text(node, "title"),
+            service: service
+                .and_then(Node::as_text)
+                .unwrap_or_default()
+                .to_owned(),
             verifies: self.verifies(node),
-            scripted: node.get("scripted").map(|node| self.party(node)),
-            needs: self.names(node.get("needs")).into_iter().map(|(name, _)| name).collect(),
-            ids: self.names(node.get("ids")).into_iter().map(|(name, _)| name).collect(),
+            scripted: node.get("scripted").map(party),
+            needs: self
+                .names(node.get("needs"))
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect(),
+            ids: self.ids(node.get("ids")),
             spec: node.get("spec").cloned(),
-            chart: chart.unwrap_or_default(),
-        })
+            chart: self.steps(node.get("chart")),
+        }
+    }
+
+    fn kebab(&mut self, node: &Node, what: &str) {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if node
+            .as_text()
+            .is_some_and(|text| text.is_empty() || !text.chars().all(fits))
+        {
+            self.error(
+                node.span,
+                format!("{what} is made of lower-case words joined by -"),
+                None,
+            );
+        }
+    }
+
+    fn ids(&mut self, node: Option<&Node>) -> Vec<String> {
+        let mut ids: Vec<String> = Vec::new();
+        for (name, span) in self.names(node) {
+            let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if ids.contains(&name) || ["id", "client"].contains(&name.as_str()) {
+                self.error(span, format!("${name} is bound already"), None);
+            } else if name.is_empty() || !name.chars().all(fits) {
+                let help = "lower-case letters, digits and _, without the $".to_owned();
+                self.error(span, format!("{name:?} can't be used as a name"), help);
+            }
+            ids.push(name);
+        }
+        ids
     }
 
     // === Steps ===
 
-    fn steps(&mut self, node: &Node) -> Vec<Step> {
-        self.list(node, "a chart").iter().filter_map(|step| self.step(step)).collect()
+    fn steps(&mut self, node: Option<&Node>) -> Vec<Step> {
+        list(node)
+            .iter()
+            .filter_map(|step| self.step(step))
+            .collect()
     }
 
     fn step(&mut self, node: &Node) -> Option<Step> {
-        let kind = match &node.value {
-            Value::Text(word) => self.word(node.span, word)?,
-            Value::Map(_) => self.keyed(node)?,
+        let kind = match (&node.value, bare_word(node)) {
+            (_, Some((span, word))) => self.word(span, word)?,
+            (Value::Map(_), _) => self.keyed(node)?,
             _ => {
-                self.error(node.span, "a step is a word or a map", format!("words: {}", keys::WORDS.join(", ")));
+                let words = keys::WORDS.iter().map(|(word, _)| *word);
+                self.error(node.span, "a step is a map or a word", allowed("", words));
                 return None;
             }
         };
-        let verifies = self.verifies(node);
-        Some(Step { span: head_span(node), verifies, kind })
+        Some(Step {
+            span: head_span(node),
+            verifies: self.verifies(node),
+            kind,
+        })
     }
 
     fn word(&mut self, span: Span, word: &str) -> Option<StepKind> {
@@ -200,7 +282,7 @@ impl Reader<'_> {
             "fence" => Some(StepKind::Fence),
             "returns" => Some(StepKind::Returns),
             _ => {
-                let help = allowed(word, keys::WORDS.iter().copied());
+                let help = allowed(word, keys::WORDS.iter().map(|(word, _)| *word));
                 self.error(span, format!("no step is called {word}"), help);
                 None
             }
@@ -208,245 +290,446 @@ impl Reader<'_> {
     }
 
     fn keyed(&mut self, node: &Node) -> Option<StepKind> {
-        if node.get("call").is_some() {
-            return self.call(node).map(|call| StepKind::Call(Box::new(call)));
-        }
-        let entries = node.entries().unwrap_or_default();
-        let head = entries.iter().find(|(key, _)| keys::STEP.iter().any(|doc| doc.key == key.text));
-        let Some((head, value)) = head else {
-            let known = keys::STEP.iter().map(|doc| doc.key).chain(["call"]);
-            let first = entries.first().map_or("", |(key, _)| key.text.as_str());
-            let help = allowed(first, known);
+        let Some(form) = form(node, keys::STEPS) else {
+            let first = node
+                .entries()
+                .and_then(<[_]>::first)
+                .map_or("", |(key, _)| key.text.as_str());
+            let help = allowed(first, keys::STEPS.iter().map(|form| form.head.key));
             self.error(head_span(node), "none of these keys makes a step", help);
             return None;
         };
-        if head.text == "consume" {
-            return self.call(node).map(|call| StepKind::Consume(Box::new(call)));
-        }
-        let answers: &[KeyDoc] =
-            if matches!(head.text.as_str(), "streamed" | "cancel") { keys::ANSWER } else { &[] };
-        self.map(node, "a step", &[keys::STEP, keys::BESIDE, answers]);
-        Some(match head.text.as_str() {
-            "streamed" => StepKind::Streamed {
-                call: self.text(value),
+        self.form(node, form);
+        let value = node.get(form.head.key)?;
+        let named = || value.as_text().unwrap_or_default().to_owned();
+        Some(match form.head.key {
+            "call" => StepKind::Call(Box::new(self.call(node, value))),
+            "consume" => StepKind::Consume(Box::new(self.call(node, value))),
+            "streamed" => {
+                let answer = Box::new(self.answer(node));
+                StepKind::Streamed {
+                    call: named(),
+                    answer,
+                    end: truth(node, "end"),
+                }
+            }
+            "cancel" => StepKind::Cancel {
+                call: named(),
                 answer: Box::new(self.answer(node)),
-                end: self.truth(node.get("end")),
             },
-            "cancel" => {
-                StepKind::Cancel { call: self.text(value), answer: Box::new(self.answer(node)) }
-            }
-            "replicate" => {
-                StepKind::Replicate { delta: value.clone(), node: node.get("node").cloned() }
-            }
-            "none" => StepKind::None(self.steps(value)),
-            "concurrent" => self.concurrent(node, value)?,
+            "replicate" => StepKind::Replicate {
+                delta: value.clone(),
+                node: node.get("node").cloned(),
+            },
+            "none" => StepKind::None(self.steps(Some(value))),
+            "concurrent" => StepKind::Concurrent {
+                clients: clients(value).unwrap_or(1),
+                each: self.steps(node.get("each")),
+            },
             "unordered" => StepKind::Unordered(self.branches(value)),
             "one_of" => StepKind::OneOf(self.branches(value)),
-            "kill" => StepKind::Kill(self.party(value)),
-            "start" => StepKind::Start(self.party(value)),
-            party => {
-                let party = match party {
-                    "client" => Party::Client,
-                    "proxy" => Party::Proxy,
-                    _ => Party::Function,
-                };
-                StepKind::Raw { party, what: self.raw(node, value)? }
+            "kill" => StepKind::Kill(party(value)),
+            "start" => StepKind::Start(party(value)),
+            _ => {
+                let party = party(&Node::text(value.span, form.head.key));
+                StepKind::Raw {
+                    party,
+                    what: self.raw(node, value)?,
+                }
             }
         })
     }
 
-    fn concurrent(&mut self, node: &Node, value: &Node) -> Option<StepKind> {
-        let clients = value.get("clients").and_then(Node::as_text).and_then(|text| text.parse().ok());
-        let Some(clients) = clients.filter(|clients| (1..=1000).contains(clients)) else {
-            self.error(value.span, "concurrent is written as { clients: 8 }", "1 to 1000 clients".to_owned());
-            return None;
-        };
-        let each = self.required(node, "each", "concurrent").map(|node| self.steps(node));
-        Some(StepKind::Concurrent { clients, each: each.unwrap_or_default() })
+    fn form(&mut self, node: &Node, form: &FormDoc) {
+        let head = [form.head];
+        let tables: Vec<&[KeyDoc]> = std::iter::once(&head[..])
+            .chain(form.beside.iter().copied())
+            .collect();
+        self.keys(node, form.what, &tables);
     }
 
     fn branches(&mut self, node: &Node) -> Vec<Vec<Step>> {
-        let branch = |reader: &mut Self, item: &Node| match item.value {
-            Value::List(_) => reader.steps(item),
-            _ => reader.step(item).into_iter().collect(),
+        let branch = |item: &Node| match item.value {
+            Value::List(_) => self.steps(Some(item)),
+            _ => self.step(item).into_iter().collect(),
         };
-        self.list(node, "this").iter().map(|item| branch(self, item)).collect()
+        list(Some(node)).iter().map(branch).collect()
     }
 
     fn raw(&mut self, node: &Node, value: &Node) -> Option<Raw> {
-        if let Value::Text(word) = &value.value {
-            return match word.as_str() {
-                "ends" => Some(Raw::Ends(None)),
-                "resets" => Some(Raw::Resets),
-                "fails" => Some(Raw::Fails),
-                "refuses" => Some(Raw::Refuses),
-                "reported" => Some(Raw::Reported(node.get("text").cloned())),
-                _ => {
-                    let help = format!("{}, or a message as a map", keys::RAW.join(", "));
-                    self.error(value.span, format!("no party does {word}"), help);
-                    None
-                }
-            };
-        }
-        let Some(entries) = value.entries() else {
-            self.error(value.span, "a raw step is a word or a map", format!("words: {}", keys::RAW.join(", ")));
-            return None;
+        let raw = match &value.value {
+            Value::Text(word) => self.raw_word(node, value.span, word)?,
+            Value::Map(_) => self.raw_map(node, value)?,
+            _ => return None,
         };
-        let default = |node: &Node| (node.as_text() != Some("default")).then(|| node.clone());
-        let Some((key, content)) = entries.first() else { return Some(Raw::Message(value.clone())) };
-        Some(match key.text.as_str() {
-            "ends" => Raw::Ends(Some(content.clone())),
-            "bytes" => match content.as_text().and_then(message::hex_bytes) {
-                Some(bytes) => Raw::Bytes(bytes),
-                None => {
-                    self.error(content.span, "bytes are written as pairs of hexadecimal digits", None);
-                    return None;
-                }
-            },
-            "reported" => Raw::Reported(Some(content.clone())),
-            "report_error" => Raw::Reported(content.get("message").cloned()),
-            "discover" => Raw::Discover(default(content)),
-            "spec" => Raw::Spec(default(content)),
-            "call" => self.raw_call(node, value, content)?,
-            _ => Raw::Message(value.clone()),
+        let belongs = [
+            ("text", matches!(raw, Raw::Reported(_))),
+            ("returns", matches!(raw, Raw::Call { .. })),
+        ];
+        for (key, value) in node.entries().unwrap_or_default() {
+            if belongs.contains(&(key.text.as_str(), false)) {
+                self.error(
+                    key.span,
+                    format!("{} says nothing beside this", key.text),
+                    None,
+                );
+            } else if key.text == "text"
+                && value.value != Value::Null
+                && matches!(raw, Raw::Reported(None))
+            {
+                self.error(key.span, "the text of the report stands here twice", None);
+            }
+        }
+        Some(raw)
+    }
+
+    fn raw_word(&mut self, node: &Node, span: Span, word: &str) -> Option<Raw> {
+        Some(match word {
+            "ends" => Raw::Ends(None),
+            "resets" => Raw::Resets,
+            "fails" => Raw::Fails,
+            "refuses" => Raw::Refuses,
+            "reported" => Raw::Reported(node.get("text").cloned()),
+            _ => {
+                let help = allowed(word, keys::RAW.iter().map(|(word, _)| *word));
+                self.error(
+                    span,
+                    format!("no party does {word}"),
+                    format!("{help}, or a message as a map"),
+                );
+                return None;
+            }
         })
     }
 
-    fn raw_call(&mut self, node: &Node, value: &Node, target: &Node) -> Option<Raw> {
-        let known = ["call", "request", "bytes", "metadata", "returns"];
-        for (key, _) in value.entries().unwrap_or_default() {
-            if !known.contains(&key.text.as_str()) {
-                let help = allowed(&key.text, known.into_iter());
-                self.error(key.span, format!("a raw call has no key {}", key.text), help);
+    fn raw_map(&mut self, node: &Node, value: &Node) -> Option<Raw> {
+        let Some(form) = form(value, keys::RAW_FORMS) else {
+            return Some(Raw::Message(value.clone()));
+        };
+        self.form(value, form);
+        let content = value.get(form.head.key)?;
+        let default = |node: &Node| (node.as_text() != Some("default")).then(|| node.clone());
+        let hex = |node: &Node| node.as_text().and_then(message::hex_bytes);
+        Some(match form.head.key {
+            "bytes" => Raw::Bytes(hex(content)?),
+            "ends" => Raw::Ends(Some(content.clone())),
+            "reported" => {
+                Raw::Reported(Some(content.clone()).filter(|text| text.value != Value::Bool(true)))
             }
-        }
-        let bytes = value.get("bytes").map(|node| (node.as_text().and_then(message::hex_bytes), node.span));
-        if let Some((None, span)) = bytes {
-            self.error(span, "bytes are written as pairs of hexadecimal digits", None);
-        }
-        Some(Raw::Call {
-            target: self.text(target),
-            request: value.get("request").cloned(),
-            bytes: bytes.and_then(|(bytes, _)| bytes),
-            metadata: value.get("metadata").cloned(),
-            returns: value.get("returns").or(node.get("returns")).cloned(),
+            "report_error" => Raw::Reported(content.get("message").cloned()),
+            "discover" => Raw::Discover(default(content)),
+            "spec" => Raw::Spec(default(content)),
+            _ => {
+                if let (Some(_), Some(bytes)) = (value.get("request"), value.get("bytes")) {
+                    self.error(bytes.span, "a call has a request or bytes, not both", None);
+                }
+                Raw::Call {
+                    target: content.as_text().unwrap_or_default().to_owned(),
+                    request: value.get("request").cloned(),
+                    bytes: value.get("bytes").and_then(hex),
+                    metadata: value.get("metadata").cloned(),
+                    returns: value.get("returns").or(node.get("returns")).cloned(),
+                }
+            }
         })
     }
 
     // === Calls ===
 
-    fn call(&mut self, node: &Node) -> Option<Call> {
-        let consume: &[KeyDoc] = if node.get("consume").is_some() { keys::STEP } else { &[] };
-        self.map(node, "a call", &[keys::CALL, keys::ANSWER, consume]);
-        let target = node.get("call").or(node.get("consume"))?;
-        let text = |reader: &mut Self, key: &str| node.get(key).map(|value| reader.text(value));
-        let during = node.get("during").map(|steps| self.steps(steps)).unwrap_or_default();
-        let then = node.get("then").and_then(|step| self.step(step)).map(Box::new);
-        Some(Call {
+    fn call(&mut self, node: &Node, target: &Node) -> Call {
+        let stream = self.stream(node);
+        for key in ["burst", "ends"] {
+            if let (None, Some(value)) = (&stream, node.get(key)) {
+                self.error(
+                    value.span,
+                    format!("{key} belongs to a stream, and there is none"),
+                    None,
+                );
+            }
+        }
+        Call {
             span: head_span(node),
-            target: self.text(target),
-            alias: text(self, "as"),
+            target: target.as_text().unwrap_or_default().to_owned(),
+            alias: node.get("as").and_then(Node::as_text).map(str::to_owned),
             id: node.get("id").cloned(),
             node: node.get("node").cloned(),
             request: node.get("request").cloned(),
             metadata: node.get("metadata").cloned(),
-            during,
+            during: self.steps(node.get("during")),
             returns: node.get("returns").cloned(),
             replay: node.get("replay").cloned(),
-            synchronous: self.truth(node.get("synchronous")),
+            synchronous: truth(node, "synchronous"),
             answer: self.answer(node),
-            stream: self.stream(node),
-            then,
-        })
+            stream,
+            then: node
+                .get("then")
+                .and_then(|step| self.step(step))
+                .map(Box::new),
+        }
     }
 
     fn stream(&mut self, node: &Node) -> Option<Stream> {
-        let lines = self.list(node.get("stream")?, "stream").iter().map(|line| {
-            self.map(line, "a line of a stream", &[keys::CALL, keys::ANSWER]);
-            let answer = self.answer(line);
-            StreamLine {
-                span: head_span(line),
-                request: line.get("request").cloned(),
-                answer: (!answer.is_unwritten()).then_some(answer),
-            }
-        });
-        let lines = lines.collect();
-        let burst = self.truth(node.get("burst"));
-        Some(Stream { lines, burst, ends: node.get("ends").cloned() })
+        let lines = list(Some(node.get("stream")?))
+            .iter()
+            .map(|line| self.line(line))
+            .collect();
+        Some(Stream {
+            lines,
+            burst: truth(node, "burst"),
+            ends: node.get("ends").cloned(),
+        })
     }
 
+    fn line(&mut self, node: &Node) -> StreamLine {
+        self.keys(node, "a line of a stream", &[keys::LINE, keys::ANSWER]);
+        let answer = self.answer(node);
+        let request = node.get("request").cloned();
+        if request.is_some() != answer.is_unwritten() {
+            self.error(
+                head_span(node),
+                "a line of a stream is a request or an answer",
+                None,
+            );
+        }
+        StreamLine {
+            span: head_span(node),
+            request,
+            answer: (!answer.is_unwritten()).then_some(answer),
+        }
+    }
+
+    /// The answer in a map that has other keys too.
     fn answer(&mut self, node: &Node) -> Answer {
-        let forward = node.get("forward").and_then(|call| self.nested(call)).map(Box::new);
-        let effects = node.get("effects").map(|list| {
-            let calls: Vec<_> = self.list(list, "effects").iter().collect();
-            calls.into_iter().filter_map(|call| self.nested(call)).collect()
-        });
-        let mut answer = Answer {
+        let mut parts: Vec<(Key, Node)> = Vec::new();
+        let mut unordered = Vec::new();
+        self.parts(node, &mut parts);
+        for line in list(node.get("unordered")) {
+            if is_answer(line) {
+                self.keys(line, "a part of an answer", &[keys::ANSWER]);
+                self.parts(line, &mut parts);
+            } else {
+                unordered.extend(self.step(line));
+            }
+        }
+        let node = Node::new(head_span(node), Value::Map(parts));
+        let answer = Answer {
             reply: node.get("reply").cloned(),
-            forward,
+            forward: node
+                .get("forward")
+                .and_then(|call| self.nested(call))
+                .map(Box::new),
             failure: node.get("failure").cloned(),
-            nothing: self.truth(node.get("nothing")),
+            nothing: truth(&node, "nothing"),
             metadata: node.get("reply_metadata").cloned(),
             events: node.get("events").cloned(),
             snapshot: node.get("snapshot").cloned(),
             state: node.get("state").cloned(),
             delta: node.get("delta").cloned(),
-            delete: self.truth(node.get("delete")),
-            effects: effects.unwrap_or_default(),
+            delete: truth(&node, "delete"),
+            effects: list(node.get("effects"))
+                .iter()
+                .filter_map(|call| self.nested(call))
+                .collect(),
             restart: node.get("restart").cloned(),
-            unordered: Vec::new(),
+            unordered,
         };
-        if let Some(unordered) = node.get("unordered") {
-            self.unordered(unordered, &mut answer);
-        }
-        let given = [answer.reply.is_some(), answer.forward.is_some(), answer.failure.is_some(), answer.nothing];
-        if given.into_iter().filter(|given| *given).count() > 1 {
-            let help = "reply, forward, failure or nothing".to_owned();
-            self.error(head_span(node), "an answer is one thing", help);
-        }
+        self.one_thing(&node, &answer);
         answer
     }
 
-    /// A line without a step's key belongs to the answer itself.
-    fn unordered(&mut self, node: &Node, answer: &mut Answer) {
-        for line in self.list(node, "unordered") {
-            let own = line.entries().is_some_and(|entries| {
-                entries.iter().all(|(key, _)| keys::ANSWER.iter().any(|doc| doc.key == key.text))
-            });
-            if own {
-                let part = self.answer(line);
-                answer.reply = part.reply.or(answer.reply.take());
-                answer.events = part.events.or(answer.events.take());
-                answer.state = part.state.or(answer.state.take());
-                answer.delta = part.delta.or(answer.delta.take());
-                answer.delete |= part.delete;
-            } else if let Some(step) = self.step(line) {
-                answer.unordered.push(step);
+    fn parts(&mut self, node: &Node, parts: &mut Vec<(Key, Node)>) {
+        for (key, value) in node.entries().unwrap_or_default() {
+            if key.text == "unordered" || !keys::ANSWER.iter().any(|doc| doc.key == key.text) {
+                continue;
             }
+            if parts.iter().any(|(other, _)| other.text == key.text) {
+                self.error(
+                    key.span,
+                    format!("{} stands twice in this answer", key.text),
+                    None,
+                );
+            }
+            parts.push((key.clone(), value.clone()));
+        }
+    }
+
+    fn one_thing(&mut self, node: &Node, answer: &Answer) {
+        let given = [
+            ("reply", answer.reply.is_some()),
+            ("forward", answer.forward.is_some()),
+            ("failure", answer.failure.is_some()),
+            ("nothing", answer.nothing),
+        ];
+        let given: Vec<&str> = given
+            .iter()
+            .filter(|(_, given)| *given)
+            .map(|(key, _)| *key)
+            .collect();
+        if given.len() > 1 {
+            let text = format!("an answer is one of {}", given.join(" and "));
+            self.error(
+                node.span,
+                text,
+                "reply, forward, failure or nothing".to_owned(),
+            );
+        }
+        if let (None, Some(restart)) = (&answer.failure, &answer.restart) {
+            self.error(restart.span, "only a failure asks for a restart", None);
         }
     }
 
     fn nested(&mut self, node: &Node) -> Option<Call> {
-        self.required(node, "call", "a side effect or forward")?;
-        self.call(node)
+        self.keys(
+            node,
+            "a side effect or forward",
+            &[keys::NESTED, keys::ANSWER],
+        );
+        Some(self.call(node, node.get("call")?))
     }
 }
 
-/// The first key of a map, or the whole of anything else: where errors about a step point.
+// === What stands where ===
+
+/// What would have been expected, and what helps.
+type Misfit = (&'static str, Option<String>);
+
+/// What is wrong with what stands under a key of this kind, at first sight.
+fn misfit(node: &Node, kind: Kind) -> Option<Misfit> {
+    let expected = |fits: bool, what| (!fits).then_some((what, None));
+    let scalar = node.as_text().is_some();
+    let word = |words: &[&str]| node.as_text().is_some_and(|text| words.contains(&text));
+    let map = matches!(node.value, Value::Map(_));
+    let is_list = matches!(node.value, Value::List(_));
+    match kind {
+        Kind::Text => expected(scalar, "a text"),
+        Kind::Word(words) => {
+            let help = Some(allowed(
+                node.as_text().unwrap_or_default(),
+                words.iter().copied(),
+            ));
+            (!word(words)).then_some(("one of a few words", help))
+        }
+        Kind::Truth => expected(matches!(node.value, Value::Bool(_)), "true or false"),
+        Kind::Pattern => expected(scalar || node.operator().is_some(), "a text or an operator"),
+        Kind::Hex => {
+            let fits = node.as_text().and_then(message::hex_bytes).is_some();
+            expected(fits, "an even number of hexadecimal digits")
+        }
+        Kind::Names => {
+            let all = node
+                .items()
+                .is_some_and(|items| items.iter().all(|item| item.as_text().is_some()));
+            expected(scalar || all, "a name or a list of names")
+        }
+        Kind::NamesOf(names) => {
+            let alone = std::slice::from_ref(node);
+            let wrong = node
+                .items()
+                .unwrap_or(alone)
+                .iter()
+                .find(|item| item.as_text().is_none_or(|text| !names.contains(&text)))?;
+            let help = allowed(wrong.as_text().unwrap_or_default(), names.iter().copied());
+            Some(("some of a few names", Some(help)))
+        }
+        Kind::Message(words) => {
+            expected(map || word(words) || node.operator().is_some(), "a message")
+        }
+        Kind::Messages => expected(is_list || node.operator().is_some(), "a list of messages"),
+        Kind::Metadata => expected(map, "a map of names and values"),
+        Kind::Scenarios | Kind::Steps | Kind::Branches | Kind::NestedList | Kind::Lines => {
+            expected(is_list, "a list")
+        }
+        Kind::Step => expected(map || matches!(node.value, Value::Text(_)), "a step"),
+        Kind::Nested => expected(map, "a call"),
+        Kind::Raw => {
+            let words = allowed("", keys::RAW.iter().map(|(word, _)| *word));
+            let fits = map || matches!(node.value, Value::Text(_));
+            (!fits).then_some(("a message as a map, or a word", Some(words)))
+        }
+        Kind::Clients => expected(
+            clients(node).is_some(),
+            "{ clients: 8 } with 1 to 1000 of them",
+        ),
+    }
+}
+
+/// `{ clients: 8 }`
+fn clients(node: &Node) -> Option<usize> {
+    let [(key, count)] = node.entries()? else {
+        return None;
+    };
+    let count = count.as_text()?.parse().ok()?;
+    (key.text == "clients" && (1..=1000).contains(&count)).then_some(count)
+}
+
+fn form<'f>(node: &Node, forms: &'f [FormDoc]) -> Option<&'f FormDoc> {
+    forms.iter().find(|form| node.get(form.head.key).is_some())
+}
+
+/// A step that is one word; in braces it is a key without a value.
+fn bare_word(node: &Node) -> Option<(Span, &str)> {
+    match &node.value {
+        Value::Text(word) => Some((node.span, word)),
+        Value::Map(entries) => match entries.as_slice() {
+            [
+                (
+                    key,
+                    Node {
+                        value: Value::Null, ..
+                    },
+                ),
+            ] if keys::WORDS.iter().any(|(word, _)| *word == key.text) => {
+                Some((key.span, &key.text))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A line of `unordered` without the key of a step is a part of the answer itself.
+fn is_answer(node: &Node) -> bool {
+    node.entries().is_some_and(|entries| !entries.is_empty())
+        && bare_word(node).is_none()
+        && form(node, keys::STEPS).is_none()
+}
+
+fn list(node: Option<&Node>) -> &[Node] {
+    node.and_then(Node::items).unwrap_or_default()
+}
+
+fn text(node: &Node, key: &str) -> String {
+    node.get(key)
+        .and_then(Node::as_text)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn truth(node: &Node, key: &str) -> bool {
+    node.get(key)
+        .is_some_and(|node| node.value == Value::Bool(true))
+}
+
+fn party(node: &Node) -> Party {
+    match node.as_text() {
+        Some("proxy") => Party::Proxy,
+        Some("function") => Party::Function,
+        _ => Party::Client,
+    }
+}
+
+/// The first key of a map with its value, if that is short: where errors about a step point.
 fn head_span(node: &Node) -> Span {
     match node.entries().and_then(<[_]>::first) {
-        Some((key, value)) if matches!(value.value, Value::Map(_) | Value::List(_)) => key.span,
-        Some((key, value)) => Span { start: key.span.start, end: value.span.end },
+        Some((key, value))
+            if matches!(value.value, Value::Map(_) | Value::List(_) | Value::Null) =>
+        {
+            key.span
+        }
+        Some((key, value)) => Span {
+            start: key.span.start,
+            end: value.span.end,
+        },
         None => node.span,
     }
-}
-
-/// What would have been allowed, the likeliest first.
-fn allowed<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
-    let mut known: Vec<&str> = known.collect();
-    known.dedup();
-    let closest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(name, word)).copied();
-    let near = closest.filter(|name| strsim::damerau_levenshtein(name, word) <= 2);
-    let list = format!("allowed: {}", known.join(", "));
-    Some(near.map_or(list.clone(), |name| format!("did you mean {name}? {list}")))
 }

@@ -1,67 +1,117 @@
-//! The JSON Schema of scenario files, made of the reader's own table of keys: editors complete and check with it.
+//! The JSON Schema of scenario files, made of the reader's own tables: editors complete and check with it.
+//!
+//! It knows the language, not the messages: fields are checked by `cloudstate-tck check`.
 
-use super::keys::{self, KeyDoc, Kind};
+use super::keys::{self, FormDoc, KeyDoc, Kind};
 use serde_json::{Map, Value, json};
 
 /// The schema, draft 2020-12.
 pub fn schema() -> Value {
+    let steps = keys::STEPS.iter().map(form);
+    let raws = keys::RAW_FORMS.iter().map(form);
+    // `{ fence }` is a map with a key and no value.
+    let word = |(word, _): &(&str, &str)| ((*word).to_owned(), json!({ "type": "null" }));
+    let braces = json!({
+        "type": "object",
+        "properties": keys::WORDS.iter().map(word).collect::<Map<_, _>>(),
+        "additionalProperties": false,
+        "minProperties": 1,
+    });
+    let message = json!({ "description": "A message of the entity's stream.", "type": "object" });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Cloudstate conformance scenarios",
         "$ref": "#/$defs/suite",
         "$defs": {
-            "suite": object(&[keys::SUITE], &["suite", "scenarios"]),
-            "scenario": object(&[keys::SCENARIO], &["id", "title", "chart"]),
-            "step": { "anyOf": [
-                { "enum": keys::WORDS },
-                { "$ref": "#/$defs/call" },
-                object(&[keys::STEP, keys::BESIDE, keys::ANSWER], &[]),
-            ] },
-            "call": object(&[keys::CALL, keys::ANSWER], &["call"]),
-            "line": object(&[keys::CALL, keys::ANSWER], &[]),
-            "raw": { "anyOf": [ { "enum": keys::RAW }, { "type": "object" } ] },
+            "suite": object(&[keys::SUITE]),
+            "scenario": object(&[keys::SCENARIO]),
+            "step": { "anyOf": words(keys::WORDS).chain([braces]).chain(steps).collect::<Vec<_>>() },
+            "nested": object(&[keys::NESTED, keys::ANSWER]),
+            "line": object(&[keys::LINE, keys::ANSWER]),
+            "part": object(&[keys::ANSWER]),
+            "raw": { "anyOf": words(keys::RAW).chain(raws).chain([message]).collect::<Vec<_>>() },
+            "operator": {
+                "anyOf": [
+                    { "enum": ["$any", "$absent"] },
+                    { "type": "object", "patternProperties": { "^\\$": {} }, "additionalProperties": false },
+                ],
+            },
         }
     })
 }
 
-fn object(tables: &[&[KeyDoc]], required: &[&str]) -> Value {
-    let mut properties = Map::new();
-    for doc in tables.iter().flat_map(|table| table.iter()) {
-        let mut value = kind(doc.kind);
-        value["description"] = json!(doc.doc);
-        properties.entry(doc.key).or_insert(value);
-    }
+fn words(words: &'static [(&str, &str)]) -> impl Iterator<Item = Value> {
+    words
+        .iter()
+        .map(|(word, doc)| json!({ "const": word, "description": doc }))
+}
+
+fn form(form: &FormDoc) -> Value {
+    let head = [KeyDoc {
+        required: true,
+        ..form.head
+    }];
+    let tables: Vec<&[KeyDoc]> = std::iter::once(&head[..])
+        .chain(form.beside.iter().copied())
+        .collect();
+    object(&tables)
+}
+
+fn object(tables: &[&[KeyDoc]]) -> Value {
+    let docs = || tables.iter().flat_map(|table| table.iter());
+    let property = |doc: &KeyDoc| {
+        let mut property = kind(doc.kind);
+        property["description"] = json!(doc.doc);
+        (doc.key.to_owned(), property)
+    };
+    let required: Vec<&str> = docs()
+        .filter(|doc| doc.required)
+        .map(|doc| doc.key)
+        .collect();
     json!({
         "type": "object",
-        "properties": properties,
+        "properties": docs().map(property).collect::<Map<_, _>>(),
         "required": required,
         "additionalProperties": false,
     })
 }
 
 fn kind(kind: Kind) -> Value {
+    let scalar = json!({ "type": ["string", "number", "boolean"] });
+    let operator = json!({ "$ref": "#/$defs/operator" });
+    let reference = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    let list = |item: Value| json!({ "type": "array", "items": item });
     match kind {
-        Kind::Text => json!({ "type": ["string", "number"] }),
+        Kind::Text => scalar,
         Kind::Word(words) => json!({ "enum": words }),
         Kind::Truth => json!({ "type": "boolean" }),
-        Kind::Count => json!({ "type": "integer" }),
-        Kind::Names => json!({ "anyOf": [
-            { "type": "string" },
-            { "type": "array", "items": { "type": "string" } },
-        ] }),
-        Kind::Scenarios => json!({ "type": "array", "items": { "$ref": "#/$defs/scenario" } }),
-        Kind::Steps => json!({ "type": "array", "items": { "$ref": "#/$defs/step" } }),
-        Kind::Branches => json!({ "type": "array" }),
-        Kind::Step => json!({ "allOf": [ { "$ref": "#/$defs/step" } ] }),
-        Kind::Call => json!({ "allOf": [ { "$ref": "#/$defs/call" } ] }),
-        Kind::Calls => json!({ "type": "array", "items": { "$ref": "#/$defs/call" } }),
-        Kind::Message => json!({}),
-        Kind::Lines => json!({ "type": "array", "items": { "$ref": "#/$defs/line" } }),
-        Kind::Raw => json!({ "allOf": [ { "$ref": "#/$defs/raw" } ] }),
+        Kind::Pattern => json!({ "anyOf": [scalar, operator] }),
+        Kind::Hex => json!({ "type": ["string", "number"] }),
+        Kind::Names => json!({ "anyOf": [ scalar, list(scalar.clone()) ] }),
+        Kind::NamesOf(names) => {
+            let one = json!({ "enum": names });
+            json!({ "anyOf": [ one, list(one.clone()) ] })
+        }
+        Kind::Message(words) => {
+            json!({ "anyOf": [ { "type": "object" }, operator, { "enum": words } ] })
+        }
+        Kind::Messages => json!({ "anyOf": [ list(json!({ "type": "object" })), operator ] }),
+        Kind::Metadata => json!({ "type": "object" }),
+        Kind::Scenarios => list(reference("scenario")),
+        Kind::Step => json!({ "anyOf": [reference("step")] }),
+        Kind::Steps => list(reference("step")),
+        Kind::Branches => list(
+            json!({ "anyOf": [ reference("step"), list(reference("step")), reference("part") ] }),
+        ),
+        Kind::Nested => json!({ "anyOf": [reference("nested")] }),
+        Kind::NestedList => list(reference("nested")),
+        Kind::Lines => list(reference("line")),
+        Kind::Raw => json!({ "anyOf": [reference("raw")] }),
         Kind::Clients => json!({
             "type": "object",
             "properties": { "clients": { "type": "integer", "minimum": 1, "maximum": 1000 } },
             "required": ["clients"],
+            "additionalProperties": false,
         }),
     }
 }

@@ -79,11 +79,18 @@ impl std::error::Error for SourceError {}
 /// What would have been allowed in place of a word, the likeliest first.
 pub fn allowed<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
     let known: Vec<&str> = known.collect();
-    let distance = |name: &&&str| strsim::damerau_levenshtein(name, word);
-    let near = known
-        .iter()
-        .min_by_key(distance)
-        .filter(|name| distance(name) <= 2);
     let list = format!("allowed: {}", known.join(", "));
-    near.map_or(list.clone(), |name| format!("did you mean {name}? {list}"))
+    match closest(word, known.into_iter()) {
+        Some(near) => format!("did you mean {near}? {list}"),
+        None => list,
+    }
+}
+
+/// The word that was probably meant; `None`: none is like it.
+pub fn closest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let distance = |name: &&str| strsim::damerau_levenshtein(name, word);
+    // Two slips of the finger, but not all of the word.
+    known
+        .min_by_key(distance)
+        .filter(|name| distance(name) <= 2 && distance(name) < word.chars().count())
 }

@@ -1,265 +1,361 @@
-//! Writes scenarios as YAML that [`super::read`] reads back: counterexamples, and the scenario in a transcript.
+//! (7) Writes scenarios as YAML that [`super::read`] reads back: counterexamples, and the scenario in a transcript.
+//!
+//! A scenario becomes a tree first. How the tree is laid out follows from the table of keys: steps stand one
+//! below the other, messages on one line.
 
+use super::keys::{self, Kind};
 use super::message::{flow, quoted};
-use super::{Answer, Call, Node, Raw, Scenario, Step, StepKind, Verifies};
+use super::{
+    Answer, Call, Node, Raw, Scenario, Span, Step, StepKind, Stream, StreamLine, Value, Verifies,
+};
 use std::fmt::Write as _;
 
 /// One file. `header` becomes comments at its top.
 pub fn write(suite: &str, service: &str, scenarios: &[Scenario], header: &str) -> String {
     let mut out = String::new();
     for line in header.lines() {
-        let _ = writeln!(out, "# {line}");
+        let _ = writeln!(out, "{}", format!("# {line}").trim_end());
     }
-    let _ = writeln!(out, "suite: {}\nservice: {}\nscenarios:", quoted(suite), quoted(service));
+    let _ = writeln!(
+        out,
+        "suite: {}\nservice: {}\nscenarios:",
+        quoted(suite),
+        quoted(service)
+    );
     for (index, scenario) in scenarios.iter().enumerate() {
         if index > 0 {
             out.push('\n');
         }
-        one(&mut out, scenario, service);
+        let node = Node::list(HERE, [tree(scenario, service)]);
+        for line in lines(&node, Some(Kind::Scenarios)) {
+            let _ = writeln!(out, "  {line}");
+        }
     }
     out
 }
 
-fn one(out: &mut String, scenario: &Scenario, service: &str) {
-    let _ = writeln!(out, "  - id: {}\n    title: {}", quoted(&scenario.id), quoted(&scenario.title));
-    if scenario.service != service {
-        let _ = writeln!(out, "    service: {}", quoted(&scenario.service));
-    }
-    if let Some(names) = verifies(&scenario.verifies) {
-        let _ = writeln!(out, "    {names}");
-    }
-    if let Some(party) = scenario.scripted {
-        let _ = writeln!(out, "    scripted: {party}");
-    }
-    for (key, names) in [("needs", &scenario.needs), ("ids", &scenario.ids)] {
-        if !names.is_empty() {
-            let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
-            let _ = writeln!(out, "    {key}: [{}]", names.join(", "));
+/// A tree of the writer's own stands in no file.
+const HERE: Span = Span { start: 0, end: 0 };
+
+// === Layout ===
+
+/// What is laid out over several lines: everything with steps in it.
+fn is_block(node: &Node, kind: Option<Kind>) -> bool {
+    let block = matches!(
+        kind,
+        Some(
+            Kind::Scenarios
+                | Kind::Step
+                | Kind::Steps
+                | Kind::Branches
+                | Kind::Nested
+                | Kind::NestedList
+                | Kind::Lines
+        )
+    );
+    let empty =
+        node.items().is_some_and(<[_]>::is_empty) || node.entries().is_some_and(<[_]>::is_empty);
+    block && !empty && node.as_text().is_none()
+}
+
+fn lines(node: &Node, kind: Option<Kind>) -> Vec<String> {
+    match &node.value {
+        _ if !is_block(node, kind) => vec![flow(node)],
+        Value::List(items) => {
+            let item = |node: &Node| indented(lines(node, kind), "- ", "  ");
+            items.iter().flat_map(item).collect()
         }
-    }
-    if let Some(spec) = &scenario.spec {
-        let _ = writeln!(out, "    spec: {}", flow(spec));
-    }
-    out.push_str("    chart:\n");
-    for line in &scenario.chart {
-        step(out, line, 6);
+        Value::Map(entries) => entries
+            .iter()
+            .flat_map(|(key, value)| entry(&key.text, value))
+            .collect(),
+        _ => vec![flow(node)],
     }
 }
 
-fn verifies(names: &[Verifies]) -> Option<String> {
-    let list: Vec<String> = names.iter().map(|v| quoted(&v.name)).collect();
-    (!list.is_empty()).then(|| format!("verifies: [{}]", list.join(", ")))
-}
-
-/// A list item, its keys one below the other.
-fn item(out: &mut String, indent: usize, lines: &[String]) {
-    for (index, line) in lines.iter().enumerate() {
-        let mark = if index == 0 { "- " } else { "  " };
-        let _ = writeln!(out, "{:indent$}{mark}{line}", "");
-    }
-}
-
-fn steps(out: &mut String, all: &[Step], indent: usize) {
-    all.iter().for_each(|line| step(out, line, indent));
-}
-
-fn step(out: &mut String, this: &Step, indent: usize) {
-    let mut lines = match &this.kind {
-        StepKind::Call(call) => return self::call(out, call, "call", &this.verifies, indent),
-        StepKind::Consume(call) => return self::call(out, call, "consume", &this.verifies, indent),
-        StepKind::Passivate => vec!["passivate".to_owned()],
-        StepKind::Fence => vec!["fence".to_owned()],
-        StepKind::Returns => vec!["returns".to_owned()],
-        StepKind::Kill(party) => vec![format!("kill: {party}")],
-        StepKind::Start(party) => vec![format!("start: {party}")],
-        StepKind::Streamed { call, answer: given, end } => {
-            let mut lines = vec![format!("streamed: {}", quoted(call))];
-            lines.extend(answer(given));
-            lines.extend(end.then(|| "end: true".to_owned()));
-            lines
+fn entry(key: &str, value: &Node) -> Vec<String> {
+    let kind = keys::kind_of(key);
+    match value.as_text() {
+        _ if is_block(value, kind) => {
+            let inner = indented(lines(value, kind), "  ", "  ");
+            std::iter::once(format!("{key}:")).chain(inner).collect()
         }
-        StepKind::Cancel { call, answer: given } => {
-            let mut lines = vec![format!("cancel: {}", quoted(call))];
-            lines.extend(answer(given));
-            lines
+        Some(text) if key == "title" => vec![format!("title: {}", sentence(text))],
+        _ => vec![format!("{key}: {}", flow(value))],
+    }
+}
+
+fn indented(lines: Vec<String>, first: &str, rest: &str) -> Vec<String> {
+    let mark = |(index, line)| format!("{}{line}", if index == 0 { first } else { rest });
+    lines.into_iter().enumerate().map(mark).collect()
+}
+
+/// A text on a line of its own needs quotes less often than one in braces.
+fn sentence(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || " ,.'()-_/$".contains(c);
+    let words = text.contains(' ') && !text.ends_with(' ');
+    let reads_back = words && text.starts_with(char::is_alphabetic) && text.chars().all(plain);
+    if reads_back {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
+}
+
+// === Trees ===
+
+/// A map that is made key by key.
+#[derive(Default)]
+struct Map(Vec<(&'static str, Node)>);
+
+impl Map {
+    fn add(&mut self, key: &'static str, node: impl Into<Option<Node>>) {
+        self.0.extend(node.into().map(|node| (key, node)));
+    }
+
+    fn text(&mut self, key: &'static str, text: &str) {
+        self.add(key, Node::text(HERE, text));
+    }
+
+    fn flag(&mut self, key: &'static str, set: bool) {
+        self.add(key, set.then(|| Node::new(HERE, Value::Bool(true))));
+    }
+
+    fn list(&mut self, key: &'static str, items: Vec<Node>) {
+        self.add(key, (!items.is_empty()).then(|| Node::list(HERE, items)));
+    }
+
+    fn names<'n>(&mut self, key: &'static str, names: impl Iterator<Item = &'n String>) {
+        self.list(key, names.map(|name| Node::text(HERE, name)).collect());
+    }
+
+    fn verifies(&mut self, verifies: &[Verifies]) {
+        self.names("verifies", verifies.iter().map(|verifies| &verifies.name));
+    }
+
+    fn node(self) -> Node {
+        Node::map(HERE, self.0)
+    }
+}
+
+/// The tree of a scenario in a suite of this service. Every field is taken apart here, so that a new one can't
+/// be forgotten.
+fn tree(scenario: &Scenario, suite_service: &str) -> Node {
+    let Scenario {
+        source: _,
+        span: _,
+        suite: _,
+        id,
+        title,
+        service,
+        verifies,
+        scripted,
+        needs,
+        ids,
+        spec,
+        chart,
+    } = scenario;
+    let mut map = Map::default();
+    map.text("id", id);
+    map.text("title", title);
+    map.add(
+        "service",
+        (service != suite_service).then(|| Node::text(HERE, service)),
+    );
+    map.verifies(verifies);
+    map.add(
+        "scripted",
+        scripted.map(|party| Node::text(HERE, party.to_string())),
+    );
+    map.names("needs", needs.iter());
+    map.names("ids", ids.iter());
+    map.add("spec", spec.clone());
+    map.list("chart", steps(chart));
+    map.node()
+}
+
+fn steps(all: &[Step]) -> Vec<Node> {
+    all.iter().map(step).collect()
+}
+
+fn step(
+    Step {
+        span: _,
+        verifies,
+        kind,
+    }: &Step,
+) -> Node {
+    let mut map = Map::default();
+    match kind {
+        StepKind::Passivate => return Node::text(HERE, "passivate"),
+        StepKind::Fence => return Node::text(HERE, "fence"),
+        StepKind::Returns => return Node::text(HERE, "returns"),
+        StepKind::Call(this) => call(&mut map, "call", this),
+        StepKind::Consume(this) => call(&mut map, "consume", this),
+        StepKind::Streamed {
+            call,
+            answer: given,
+            end,
+        } => {
+            map.text("streamed", call);
+            answer(&mut map, given);
+            map.flag("end", *end);
+        }
+        StepKind::Cancel {
+            call,
+            answer: given,
+        } => {
+            map.text("cancel", call);
+            answer(&mut map, given);
         }
         StepKind::Replicate { delta, node } => {
-            let mut lines = vec![format!("replicate: {}", flow(delta))];
-            lines.extend(node.as_ref().map(|node| format!("node: {}", flow(node))));
-            lines
+            map.add("replicate", delta.clone());
+            map.add("node", node.clone());
         }
-        StepKind::None(inner) => {
-            item(out, indent, &["none:".to_owned()]);
-            return steps(out, inner, indent + 4);
-        }
+        StepKind::None(inner) => map.add("none", Node::list(HERE, steps(inner))),
         StepKind::Concurrent { clients, each } => {
-            item(out, indent, &[format!("concurrent: {{ clients: {clients} }}"), "each:".to_owned()]);
-            return steps(out, each, indent + 4);
+            map.add(
+                "concurrent",
+                Node::map(HERE, [("clients", Node::number(HERE, clients))]),
+            );
+            map.add("each", Node::list(HERE, steps(each)));
         }
-        StepKind::Unordered(lists) => return branches(out, "unordered", lists, indent),
-        StepKind::OneOf(lists) => return branches(out, "one_of", lists, indent),
-        StepKind::Raw { party, what } => raw(&party.to_string(), what),
+        StepKind::Unordered(lists) => map.add("unordered", branches(lists)),
+        StepKind::OneOf(lists) => map.add("one_of", branches(lists)),
+        StepKind::Raw { party, what } => raw(&mut map, keys::PARTIES[*party as usize], what),
+        StepKind::Kill(party) => map.text("kill", &party.to_string()),
+        StepKind::Start(party) => map.text("start", &party.to_string()),
+    }
+    map.verifies(verifies);
+    map.node()
+}
+
+fn branches(lists: &[Vec<Step>]) -> Node {
+    Node::list(HERE, lists.iter().map(|list| Node::list(HERE, steps(list))))
+}
+
+fn call(map: &mut Map, head: &'static str, this: &Call) {
+    let Call {
+        span: _,
+        target,
+        alias,
+        id,
+        node,
+        request,
+        metadata,
+        during,
+        returns,
+        replay,
+        synchronous,
+        answer: given,
+        stream,
+        then,
+    } = this;
+    map.text(head, target);
+    map.add("as", alias.as_ref().map(|alias| Node::text(HERE, alias)));
+    map.add("id", id.clone());
+    map.add("node", node.clone());
+    map.add("request", request.clone());
+    map.add("metadata", metadata.clone());
+    map.flag("synchronous", *synchronous);
+    map.add("replay", replay.clone());
+    map.list("during", steps(during));
+    if let Some(Stream { lines, burst, ends }) = stream {
+        map.add("stream", Node::list(HERE, lines.iter().map(line)));
+        map.flag("burst", *burst);
+        map.add("ends", ends.clone());
+    }
+    answer(map, given);
+    map.add("then", then.as_deref().map(step));
+    map.add("returns", returns.clone());
+}
+
+fn line(
+    StreamLine {
+        span: _,
+        request,
+        answer: given,
+    }: &StreamLine,
+) -> Node {
+    let mut map = Map::default();
+    map.add("request", request.clone());
+    if let Some(given) = given {
+        answer(&mut map, given);
+    }
+    map.node()
+}
+
+fn answer(map: &mut Map, this: &Answer) {
+    let Answer {
+        reply,
+        forward,
+        failure,
+        nothing,
+        metadata,
+        events,
+        snapshot,
+        state,
+        delta,
+        delete,
+        effects,
+        restart,
+        unordered,
+    } = this;
+    map.add("reply", reply.clone());
+    map.add("failure", failure.clone());
+    map.flag("nothing", *nothing);
+    map.add("restart", restart.clone());
+    map.add("reply_metadata", metadata.clone());
+    map.add("events", events.clone());
+    map.add("snapshot", snapshot.clone());
+    map.add("state", state.clone());
+    map.add("delta", delta.clone());
+    map.flag("delete", *delete);
+    map.list("effects", effects.iter().map(nested).collect());
+    map.add("forward", forward.as_deref().map(nested));
+    map.list("unordered", steps(unordered));
+}
+
+fn nested(this: &Call) -> Node {
+    let mut map = Map::default();
+    call(&mut map, "call", this);
+    map.node()
+}
+
+fn raw(map: &mut Map, party: &'static str, what: &Raw) {
+    let word = |word: &str| Node::text(HERE, word);
+    let form = |key: &str, node: Node| Node::map(HERE, [(key, node)]);
+    let default = |node: &Option<Node>| node.clone().unwrap_or_else(|| word("default"));
+    let hex = |bytes: &[u8]| Node::text(HERE, super::message::hex(bytes));
+    let sent = match what {
+        Raw::Message(node) => node.clone(),
+        Raw::Bytes(bytes) => form("bytes", hex(bytes)),
+        Raw::Ends(None) => word("ends"),
+        Raw::Ends(Some(status)) => form("ends", status.clone()),
+        Raw::Resets => word("resets"),
+        Raw::Fails => word("fails"),
+        Raw::Refuses => word("refuses"),
+        Raw::Reported(_) => word("reported"),
+        Raw::Discover(info) => form("discover", default(info)),
+        Raw::Spec(spec) => form("spec", default(spec)),
+        Raw::Call {
+            target,
+            request,
+            bytes,
+            metadata,
+            returns,
+        } => {
+            let mut call = Map::default();
+            call.text("call", target);
+            call.add("request", request.clone());
+            call.add("bytes", bytes.as_deref().map(hex));
+            call.add("metadata", metadata.clone());
+            call.add("returns", returns.clone());
+            call.node()
+        }
     };
-    lines.extend(verifies(&this.verifies));
-    item(out, indent, &lines);
-}
-
-fn branches(out: &mut String, key: &str, lists: &[Vec<Step>], indent: usize) {
-    item(out, indent, &[format!("{key}:")]);
-    for list in lists {
-        let mut inner = String::new();
-        steps(&mut inner, list, indent + 6);
-        // The first item of a nested list stands behind its own dash.
-        let _ = writeln!(out, "{:1$}-", "", indent + 4);
-        out.push_str(&inner);
+    map.add(party, sent);
+    if let Raw::Reported(Some(text)) = what {
+        map.add("text", text.clone());
     }
-}
-
-fn raw(party: &str, what: &Raw) -> Vec<String> {
-    let one = |text: String| vec![format!("{party}: {text}")];
-    match what {
-        Raw::Message(node) => one(flow(node)),
-        Raw::Bytes(bytes) => one(format!("{{ bytes: \"{}\" }}", hex(bytes))),
-        Raw::Ends(None) => one("ends".to_owned()),
-        Raw::Ends(Some(status)) => one(format!("{{ ends: {} }}", flow(status))),
-        Raw::Resets => one("resets".to_owned()),
-        Raw::Fails => one("fails".to_owned()),
-        Raw::Refuses => one("refuses".to_owned()),
-        Raw::Reported(None) => one("reported".to_owned()),
-        Raw::Reported(Some(text)) => {
-            vec![format!("{party}: reported"), format!("text: {}", flow(text))]
-        }
-        Raw::Discover(info) => one(format!("{{ discover: {} }}", default(info.as_ref()))),
-        Raw::Spec(spec) => one(format!("{{ spec: {} }}", default(spec.as_ref()))),
-        Raw::Call { target, request, bytes, metadata, returns } => {
-            let mut entries = vec![format!("call: {}", quoted(target))];
-            entries.extend(request.as_ref().map(|node| format!("request: {}", flow(node))));
-            entries.extend(bytes.as_ref().map(|bytes| format!("bytes: \"{}\"", hex(bytes))));
-            entries.extend(metadata.as_ref().map(|node| format!("metadata: {}", flow(node))));
-            entries.extend(returns.as_ref().map(|node| format!("returns: {}", flow(node))));
-            one(format!("{{ {} }}", entries.join(", ")))
-        }
-    }
-}
-
-fn default(node: Option<&Node>) -> String {
-    node.map_or_else(|| "default".to_owned(), flow)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn call(out: &mut String, this: &Call, key: &str, names: &[Verifies], indent: usize) {
-    let mut lines = head(this, key);
-    lines.extend(verifies(names));
-    lines.extend(answer(&this.answer));
-    lines.extend(this.returns.as_ref().map(|node| format!("returns: {}", flow(node))));
-    lines.extend(this.then.as_ref().map(|then| format!("then: {{ {} }}", one_line(then))));
-    item(out, indent, &lines);
-    if !this.during.is_empty() {
-        let _ = writeln!(out, "{:indent$}  during:", "");
-        steps(out, &this.during, indent + 4);
-    }
-    if !this.answer.unordered.is_empty() {
-        let _ = writeln!(out, "{:indent$}  unordered:", "");
-        steps(out, &this.answer.unordered, indent + 4);
-    }
-    if let Some(stream) = &this.stream {
-        let empty = if stream.lines.is_empty() { " []" } else { "" };
-        let _ = writeln!(out, "{:indent$}  stream:{empty}", "");
-        for line in &stream.lines {
-            let mut lines: Vec<String> =
-                line.request.iter().map(|node| format!("request: {}", flow(node))).collect();
-            lines.extend(line.answer.iter().flat_map(answer));
-            item(out, indent + 4, &lines);
-        }
-        if stream.burst {
-            let _ = writeln!(out, "{:indent$}  burst: true", "");
-        }
-        if let Some(ends) = &stream.ends {
-            let _ = writeln!(out, "{:indent$}  ends: {}", "", flow(ends));
-        }
-    }
-}
-
-fn head(this: &Call, key: &str) -> Vec<String> {
-    let mut lines = vec![format!("{key}: {}", quoted(&this.target))];
-    lines.extend(this.alias.as_ref().map(|alias| format!("as: {}", quoted(alias))));
-    let nodes = [
-        ("id", &this.id),
-        ("node", &this.node),
-        ("request", &this.request),
-        ("metadata", &this.metadata),
-        ("replay", &this.replay),
-    ];
-    for (key, node) in nodes {
-        lines.extend(node.as_ref().map(|node| format!("{key}: {}", flow(node))));
-    }
-    lines.extend(this.synchronous.then(|| "synchronous: true".to_owned()));
-    lines
-}
-
-fn answer(this: &Answer) -> Vec<String> {
-    let nodes = [
-        ("reply", &this.reply),
-        ("failure", &this.failure),
-        ("reply_metadata", &this.metadata),
-        ("events", &this.events),
-        ("snapshot", &this.snapshot),
-        ("state", &this.state),
-        ("delta", &this.delta),
-        ("restart", &this.restart),
-    ];
-    let mut lines: Vec<String> = nodes
-        .into_iter()
-        .filter_map(|(key, node)| node.as_ref().map(|node| format!("{key}: {}", flow(node))))
-        .collect();
-    lines.extend(this.nothing.then(|| "nothing: true".to_owned()));
-    lines.extend(this.delete.then(|| "delete: true".to_owned()));
-    if !this.effects.is_empty() {
-        let effects: Vec<String> = this.effects.iter().map(inline).collect();
-        lines.push(format!("effects: [ {} ]", effects.join(", ")));
-    }
-    lines.extend(this.forward.as_ref().map(|forward| format!("forward: {}", inline(forward))));
-    lines
-}
-
-/// A call inside another, on one line.
-fn inline(this: &Call) -> String {
-    let mut parts = head(this, "call");
-    if !this.during.is_empty() {
-        let during: Vec<String> = this.during.iter().map(|step| braced(&one_line(step))).collect();
-        parts.push(format!("during: [ {} ]", during.join(", ")));
-    }
-    parts.extend(answer(&this.answer));
-    format!("{{ {} }}", parts.join(", "))
-}
-
-/// A word stays a word, everything else is a map.
-fn braced(step: &str) -> String {
-    if step.contains(':') { format!("{{ {step} }}") } else { step.to_owned() }
-}
-
-fn one_line(this: &Step) -> String {
-    let mut parts = match &this.kind {
-        StepKind::Call(call) => {
-            let mut parts = head(call, "call");
-            parts.extend(answer(&call.answer));
-            parts
-        }
-        StepKind::Passivate => vec!["passivate".to_owned()],
-        StepKind::Fence => vec!["fence".to_owned()],
-        StepKind::Returns => vec!["returns".to_owned()],
-        StepKind::Kill(party) => vec![format!("kill: {party}")],
-        StepKind::Start(party) => vec![format!("start: {party}")],
-        StepKind::None(inner) => {
-            let inner: Vec<String> = inner.iter().map(|step| braced(&one_line(step))).collect();
-            vec![format!("none: [ {} ]", inner.join(", "))]
-        }
-        StepKind::Raw { party, what } => raw(&party.to_string(), what),
-        _ => Vec::new(),
-    };
-    parts.extend(verifies(&this.verifies));
-    parts.join(", ")
 }

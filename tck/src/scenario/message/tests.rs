@@ -584,6 +584,12 @@ fn a_summary_is_one_line() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        rng_seed: proptest::test_runner::RngSeed::Fixed(7),
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
     #[test]
     fn every_text_reads_back_from_its_quotes(text in "\\PC*|[ -~\\u{0}-\\u{ff}\\u{2028}\\u{feff}]*") {
         let node = yaml(&quoted(&text));

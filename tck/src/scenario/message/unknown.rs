@@ -83,7 +83,7 @@ pub(super) fn to_node(field: &UnknownField, span: Span) -> Node {
 }
 
 /// Hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
