@@ -1,7 +1,7 @@
 //! The command line: arguments in, text and an exit code out.
 //!
 //! Each subcommand is a module with one function. They write to a [`Console`], so that tests see what a user sees,
-//! and fail with a [`Fault`], which knows its exit code.
+//! and fail with a fault, which knows its exit code.
 
 mod arguments;
 mod catalog;

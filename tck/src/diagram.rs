@@ -1,7 +1,7 @@
 //! Charts and transcripts drawn as sequence diagrams: three lifelines, an arrow for each message, text beside it.
 //!
-//! [`chart`] turns what should happen into rows, [`seen`] what did; [`text`] and [`svg`] draw rows. The rows know
-//! nothing of scenarios, the drawings nothing of columns.
+//! The chart's side turns what should happen into rows, the transcript's side what did; text and SVG draw rows.
+//! The rows know nothing of scenarios, the drawings nothing of columns.
 
 mod chart;
 mod seen;

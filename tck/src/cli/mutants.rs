@@ -6,7 +6,7 @@ use super::catalog::{Catalog, closest, did_you_mean, problems};
 use super::{Console, Fault, runtime, subject};
 use crate::mutant::Mutant;
 use crate::report::ExitCode;
-use crate::report::paint::{Paint, clean, cut};
+use crate::report::paint::{Paint, clean, cut, wrap};
 use crate::run::{self, Fate, Fates};
 use crate::scenario::Party;
 use crate::system::{System, glob};
@@ -121,7 +121,10 @@ fn text(fates: &Fates, left: &[Mutant], paint: Paint) -> String {
     }
     if !left.is_empty() {
         let names: Vec<&str> = left.iter().map(|mutant| mutant.id.as_str()).collect();
-        let _ = writeln!(text, "not tried, for want of a proxy: {}", names.join(", "));
+        let _ = writeln!(text, "not tried, for want of a proxy:");
+        for line in wrap(&names.join(", "), 91) {
+            let _ = writeln!(text, "         {}", paint.dim(&line));
+        }
     }
     let [killed, survived, errors] = counts;
     let _ = writeln!(

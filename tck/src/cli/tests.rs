@@ -1,6 +1,8 @@
 //! What a user sees.
 
 use super::*;
+use crate::cast::relay::Relay;
+use crate::mutant::{Direction, Mutant};
 use std::path::PathBuf;
 
 /// Runs the program: exit code, standard output, standard error.
@@ -242,7 +244,7 @@ fn a_subject_that_is_not_there_has_its_own_exit_code() {
 /// The model function on a free port, until it is dropped.
 struct Model {
     address: String,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 fn model() -> Model {
@@ -255,10 +257,7 @@ fn model() -> Model {
         listener,
         std::future::pending(),
     ));
-    Model {
-        address,
-        _runtime: runtime,
-    }
+    Model { address, runtime }
 }
 
 #[test]
@@ -271,7 +270,7 @@ fn the_model_function_passes_and_the_report_is_written() {
         "--function",
         &model.address,
         "--filter",
-        "event-sourced/**",
+        "commands/**",
         "--report",
         out.to_str().unwrap(),
     ]);
@@ -307,38 +306,50 @@ fn two_runs_report_the_same() {
     assert_eq!(run(), run());
 }
 
-/// A scenario that expects what the model doesn't do fails, and its transcript is judged the same again.
+/// A broken function is found out, and its transcript is judged the same again.
 #[test]
 fn a_failure_has_its_five_parts_and_can_be_judged_again() {
     let model = model();
+    let mutants = Mutant::embedded().unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let mutant = mutants
+        .iter()
+        .find(|mutant| mutant.id == "wrong-first-state")
+        .unwrap();
+    let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
+    let address = model.address.parse().unwrap();
+    let relay = Relay::open(address, call, back, mutant.fresh_rules());
+    let relay = model.runtime.block_on(relay).unwrap();
+    let (address, scenario) = (relay.address().to_string(), mutant.killed_by.as_str());
     let folder = tempfile::tempdir().unwrap();
-    let wrong = SCENARIOS.replace(
-        "      - passivate\n",
-        "        reply: { message: B }\n        events: [ { Persisted: { value: A } } ]\n",
-    );
-    let wrong = wrong.replace("    chart:", "    scripted: proxy\n    chart:");
-    let path = file(&folder, "wrong.yaml", &wrong);
-    let out = folder.path().join("out");
+    let out = folder.path().to_str().unwrap();
+
     let (code, text, err) = tck(&[
         "run",
         "--function",
-        &model.address,
-        "--scenarios",
-        path.to_str().unwrap(),
+        &address,
+        "-f",
+        scenario,
         "--report",
-        out.to_str().unwrap(),
+        out,
     ]);
     assert_eq!(code, 1, "{text}{err}");
-    let rerun = format!(
-        "cloudstate-tck run --function {} --scenarios {} --role sdk --filter 'small/answers'",
-        model.address,
-        path.display()
-    );
-    for part in ["(MUST)", "◀━━", "- B", "+ A", &rerun] {
+    let rerun = format!("cloudstate-tck run --function {address} --role sdk --filter '{scenario}'");
+    for part in [
+        &mutant.requirement,
+        "(MUST)",
+        "◀━━",
+        "- \"\"",
+        "+ old",
+        &rerun,
+    ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
-    let transcript = out.join("transcripts/sdk-small-answers.jsonl");
-    let (code, again, err) = tck(&["judge", transcript.to_str().unwrap()]);
+
+    let name = format!("sdk-{}.jsonl", scenario.replace('/', "-"));
+    let transcript = folder.path().join("transcripts").join(name);
+    let (code, again, err) = tck(&["judge", transcript.to_str().unwrap(), "--entries"]);
     assert_eq!(code, 1, "{again}{err}");
-    assert!(again.contains("- B") && again.contains("+ A"), "{again}");
+    for part in [&mutant.requirement, "- \"\"", "+ old", "half-close"] {
+        assert!(again.contains(part), "{part} is missing in\n{again}");
+    }
 }
