@@ -2,9 +2,10 @@
 
 use super::script::{CallPlan, Key, Move, MoveKind, Origin, Returns, Script, StepInfo};
 use crate::model;
+pub use crate::scenario::keys::STATUS;
 use crate::scenario::message::{self, Bindings, Scope};
-use crate::scenario::{Answer, Call, Node, Party, Raw, Role, Scenario, Span, Step, StepKind, Value};
-use cloudstate_protocol::descriptors;
+use crate::scenario::service;
+use crate::scenario::{Answer, Call, Node, Party, Raw, Role, Scenario, Span, Step, StepKind};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use std::collections::BTreeMap;
@@ -367,20 +368,9 @@ impl Builder {
         call: &Call,
         method: &MethodDescriptor,
     ) -> Result<(DynamicMessage, String), NotPlayable> {
-        let keys = descriptors::entity_key_fields(&method.input());
-        let id = call.id.clone().unwrap_or_else(|| Node::text(call.span, "$id"));
-        let mut node = call.request.clone().unwrap_or_else(|| Node::map::<String>(call.span, []));
-        if let (Value::Map(entries), [key]) = (&mut node.value, keys.as_slice())
-            && !entries.iter().any(|(k, _)| k.text == key.name())
-        {
-            let name = crate::scenario::node::Key { span: call.span, text: key.name().to_owned() };
-            entries.insert(0, (name, id));
-        }
         let scope = Scope { package: &self.package, bindings: &self.bindings };
-        let message = message::build(&node, &method.input(), &scope)
-            .map_err(|error| NotPlayable(format!("the request of {}: {error}", call.target)))?;
-        let parts: Vec<String> = keys.iter().map(|key| key_text(&message.get_field(key))).collect();
-        Ok((message, parts.join("-")))
+        service::request(call, &method.input(), &scope)
+            .map_err(|error| NotPlayable(format!("the request of {}: {error}", call.target)))
     }
 
     /// What the model answers, as a scenario would write it; advances the model's state.
@@ -544,51 +534,6 @@ fn fence_call(span: Span, method: &MethodDescriptor, id: Node) -> Call {
     }
 }
 
-/// What the model answers to one call of a scenario, outside of any play; advances the model's state.
-pub fn model_answer(
-    scenario: &Scenario,
-    call: &Call,
-    bindings: &Bindings,
-    models: &mut BTreeMap<(String, String), model::event_sourced::Entity>,
-) -> Option<Answer> {
-    let service = scenario.service.clone();
-    let package = service.rsplit_once('.').map_or("", |(package, _)| package).to_owned();
-    let entity = bindings.get("id").cloned().unwrap_or_default();
-    let mut builder = Builder {
-        scenario: Arc::new(scenario.clone()),
-        role: Role::Sdk,
-        bindings: bindings.clone(),
-        package,
-        key: Key { service, entity },
-        calls: Vec::new(),
-        moves: Vec::new(),
-        steps: Vec::new(),
-        models: std::mem::take(models).into_iter().map(|((s, e), m)| (Key { service: s, entity: e }, m)).collect(),
-        client: None,
-        live: true,
-    };
-    let method = builder.method(&call.target).ok();
-    let asked = method.and_then(|method| {
-        let (request, entity) = builder.request(call, &method).ok()?;
-        let key = Key { service: method.parent_service().full_name().to_owned(), entity };
-        let replay = call.replay.as_ref().filter(|_| !builder.models.contains_key(&key));
-        if let Some(stored) = replay.and_then(|node| builder.stored(node)) {
-            builder.begin_from(&key, &stored);
-        }
-        builder.model_answer(call.span, &key, &method, &request.encode_to_vec())
-    });
-    *models = builder.models.into_iter().map(|(key, m)| ((key.service, key.entity), m)).collect();
-    asked
-}
-
-/// The text form of an entity key field.
-fn key_text(value: &prost_reflect::Value) -> String {
-    match value {
-        prost_reflect::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 fn metadata(node: Option<&Node>) -> Vec<(String, String)> {
     let entries = node.and_then(Node::entries).unwrap_or_default();
     entries
@@ -599,27 +544,6 @@ fn metadata(node: Option<&Node>) -> Vec<(String, String)> {
 
 /// gRPC status code UNKNOWN.
 pub const UNKNOWN: i32 = 2;
-
-/// The names of the gRPC status codes, each at its number.
-pub const STATUS: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 /// A status code's name.
 pub fn status_name(code: i32) -> String {
