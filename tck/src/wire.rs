@@ -3,6 +3,7 @@
 //!
 //! Messages are bytes here; what they mean is decided above. See the gRPC over HTTP/2 specification.
 
+use futures_util::{Stream, StreamExt as _, stream};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Frame;
@@ -29,7 +30,7 @@ const QUEUE: usize = 256;
 /// HTTP/2 window of a stream; large enough that a replay isn't held up by round trips.
 const WINDOW: u32 = 1 << 20;
 
-type Frames = ReceiverStream<Result<Frame<Bytes>, io::Error>>;
+type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, io::Error>> + Send>>;
 type Body = StreamBody<Frames>;
 
 /// Headers and metadata: names in lower case.
@@ -140,7 +141,35 @@ impl Connection {
 
 fn queue() -> (mpsc::Sender<Result<Frame<Bytes>, io::Error>>, Body) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    (sender, StreamBody::new(ReceiverStream::new(receiver)))
+    // Many small messages travel in few DATA frames: an HTTP/2 peer may take a flood of frames for an attack.
+    let merged = ReceiverStream::new(receiver).ready_chunks(QUEUE).flat_map(|ready| stream::iter(merge(ready)));
+    (sender, StreamBody::new(Box::pin(merged)))
+}
+
+/// Frames of data that follow each other become one.
+fn merge(ready: Vec<Result<Frame<Bytes>, io::Error>>) -> Vec<Result<Frame<Bytes>, io::Error>> {
+    let mut merged = Vec::new();
+    let mut data = Vec::new();
+    let flush = |data: &mut Vec<Bytes>, merged: &mut Vec<_>| match data.len() {
+        0 => {}
+        1 => merged.extend(data.pop().map(|one| Ok(Frame::data(one)))),
+        _ => merged.push(Ok(Frame::data(Bytes::from(std::mem::take(data).concat())))),
+    };
+    for frame in ready {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(bytes)) => data.push(bytes),
+            Ok(Err(other)) => {
+                flush(&mut data, &mut merged);
+                merged.push(Ok(other));
+            }
+            Err(error) => {
+                flush(&mut data, &mut merged);
+                merged.push(Err(error));
+            }
+        }
+    }
+    flush(&mut data, &mut merged);
+    merged
 }
 
 /// An error with its causes on one line.
@@ -521,11 +550,11 @@ mod tests {
         let (calls, mut incoming) = mpsc::unbounded_channel::<Called>();
         tokio::spawn(serve(listener, calls));
         let connection = Connection::open(address).await.unwrap();
-        let (sender, mut receiver) = connection.call("/a/b", &[]);
+        let (mut sender, mut receiver) = connection.call("/a/b", &[]);
         let asked = tokio::spawn(async move { receiver.next().await });
         let mut call = incoming.recv().await.unwrap();
-        asked.abort();
+        sender.reset().await;
         assert!(matches!(call.receiver.next().await, Event::End(s) if !s.trailers));
-        drop(sender);
+        asked.abort();
     }
 }

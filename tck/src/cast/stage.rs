@@ -68,7 +68,7 @@ impl Subject {
 
     /// Its process has ended, though nobody asked for that: how.
     pub async fn died(&self) -> Option<String> {
-        self.process.as_ref()?.lock().await.died()
+        self.process.as_ref()?.lock().await.ends_within(Duration::from_millis(200)).await
     }
 
     /// Starts its process again, if it ended.

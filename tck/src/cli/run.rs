@@ -26,7 +26,14 @@ pub(super) fn run(
     let options = options(&arguments, system, roles)?;
     let started = time::rfc3339(SystemTime::now());
     let bar = Bar::new(console);
-    let ended = runtime()?.block_on(crate::run::run(options, &|progress| bar.show(&progress)));
+    let show = |progress: Progress<'_>| bar.show(&progress);
+    let ended = runtime()?.block_on(async {
+        tokio::select! {
+            ended = crate::run::run(options, &show) => Ok(ended),
+            // Ending in good order here kills what was started: dropped processes take their groups with them.
+            signal = interrupted() => Err(Fault::kit(format!("ended by {signal}"))),
+        }
+    })?;
     bar.finish();
     let mut report = ended.map_err(|error| Fault::unreachable(error.to_string()))?;
     report.started = Some(started);
@@ -45,6 +52,20 @@ pub(super) fn run(
         let _ = writeln!(console.err, "the report is in {}", folder.display());
     }
     Ok(report.exit_code())
+}
+
+/// Waits for somebody to end the program.
+async fn interrupted() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let one = async |kind: SignalKind| match signal(kind) {
+        Ok(mut signals) => drop(signals.recv().await),
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = one(SignalKind::interrupt()) => "SIGINT",
+        () = one(SignalKind::terminate()) => "SIGTERM",
+        () = one(SignalKind::hangup()) => "SIGHUP",
+    }
 }
 
 /// The roles that were asked for, in their order.

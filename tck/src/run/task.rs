@@ -118,7 +118,8 @@ impl Task {
             transcript.scenario = format!("{}[{instance}]", transcript.scenario);
         }
         let judgement = judge::judge(&script, &transcript);
-        let died = if self.own_subject { None } else { stage.died().await };
+        let suspect = !self.own_subject && judgement.verdict() != Verdict::Pass;
+        let died = if suspect { stage.died().await } else { None };
         let mut result = self.result(&script, &transcript, &judgement);
         if judgement.verdict() != Verdict::Pass {
             result.log_tail = stage.last_words(20).await;
