@@ -129,6 +129,32 @@ fn what_is_wrong_in_a_file_is_said_with_its_place_and_what_was_allowed() {
 }
 
 #[test]
+fn no_file_is_too_broken_to_be_refused_politely() {
+    for path in files(FOLDER) {
+        let text = fs::read_to_string(path).unwrap();
+        let places = text.char_indices().map(|(at, _)| at).step_by(131);
+        for (at, broken) in
+            places.flat_map(|at| ["", "{", "]", "é: ", "\n", "$", "\""].map(|b| (at, b)))
+        {
+            let text = format!(
+                "{}{broken}{}",
+                &text[..at],
+                text[at..].get(1..).unwrap_or_default()
+            );
+            let source = Arc::new(Source {
+                name: "broken".to_owned(),
+                text,
+            });
+            let errors = match read::read(&source) {
+                Err(errors) => errors,
+                Ok(scenarios) => check::check(&scenarios, Requirements::embedded()),
+            };
+            said(&errors);
+        }
+    }
+}
+
+#[test]
 fn the_published_schema_is_fresh() {
     let path = Path::new(SHIPPED).join("scenario.schema.json");
     let fresh = serde_json::to_string_pretty(&schema::schema()).unwrap() + "\n";
