@@ -402,6 +402,15 @@ impl Play {
     fn advance(&mut self) {
         for index in 0..self.done.len() {
             let ours = self.script.moves[index].by_kit(self.script.role);
+            // The proxy passivated the entity before the chart got there: it may, at any time.
+            if let MoveKind::HalfClose(key) = self.script.moves[index].kind.clone()
+                && !ours
+                && self.done[index].is_none()
+                && self.enabled(index)
+                && self.live(&key).is_none()
+            {
+                self.passive(index, &key);
+            }
             if ours && !self.issued[index] && self.enabled(index) && self.stop.is_none() {
                 self.issued[index] = self.issue(index);
             }
@@ -991,8 +1000,14 @@ impl Play {
         track.function_done = true;
         let Some(key) = track.key.clone() else { return };
         self.forget(stream);
+        // A proxy may passivate by itself: only the end that follows the chart's own half-close is the chart's.
+        let completes = self
+            .find(|kind| matches!(kind, MoveKind::Complete(k) if closed && *k == key))
+            .filter(|index| self.enabled(*index));
+        if let Some(index) = completes {
+            return self.complete(index, entry.seq, 0);
+        }
         let found = self.align(entry, |kind| match kind {
-            MoveKind::Complete(k) => closed && *k == key,
             MoveKind::Fails { key: k, .. } => *k == key,
             MoveKind::Ends { from: Party::Function, key: k, .. } => *k == key,
             MoveKind::Resets { from: Party::Function, key: k } => *k == key,

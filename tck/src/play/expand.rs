@@ -85,6 +85,7 @@ pub fn expand(
         steps: Vec::new(),
         models: BTreeMap::new(),
         client: None,
+        inside: false,
         live: false,
     };
     let mut frontier = builder.steps(&scenario.chart, Vec::new())?;
@@ -117,6 +118,8 @@ struct Builder {
     models: BTreeMap<Key, model::event_sourced::Entity>,
     /// Of a concurrent step: which client.
     client: Option<usize>,
+    /// Between a command and its answer.
+    inside: bool,
     /// The model answers when it is asked, not now: the order of commands isn't known before.
     live: bool,
 }
@@ -157,7 +160,16 @@ impl Builder {
                 let half = self.add(info, after, MoveKind::HalfClose(self.key.clone()));
                 Ok(vec![self.add(info, vec![half], MoveKind::Complete(self.key.clone()))])
             }
-            StepKind::Raw { party, what } => self.raw(info, *party, what, after),
+            StepKind::Raw { party, what } => {
+                let done = self.raw(info, *party, what, after)?;
+                let ends = *party == Party::Function && matches!(what, Raw::Ends(_) | Raw::Resets);
+                // Nothing shows that the proxy has seen the end of an idle stream; what goes through the same
+                // proxy afterwards comes after it.
+                match ends && self.role == Role::Proxy && !self.inside {
+                    true => self.fence(step.span, done, "-fence"),
+                    false => Ok(done),
+                }
+            }
             StepKind::Kill(party) => self.process(info, MoveKind::Kill(*party), *party, after),
             StepKind::Start(party) => self.process(info, MoveKind::Start(*party), *party, after),
             StepKind::None(_) | StepKind::Fence if self.role == Role::Proxy => {
@@ -259,7 +271,9 @@ impl Builder {
             frontier = vec![self.add(info, frontier, MoveKind::Request(index))];
         }
         frontier = vec![self.add(info, frontier, MoveKind::Command(index))];
+        let outside = std::mem::replace(&mut self.inside, true);
         frontier = self.steps(&call.during, frontier)?;
+        self.inside = outside;
         let answer = self.calls[index].answer.clone();
         if !self.calls[index].silent {
             frontier = vec![self.add(info, frontier, MoveKind::Answer(index))];
