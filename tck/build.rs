@@ -7,23 +7,55 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..");
     let mut code = String::new();
-    embed(&mut code, "SPEC", "The chapters of the specification: file name and text.", &root.join("spec"), "md")?;
+    embed(
+        &mut code,
+        "SPEC",
+        "The chapters of the specification: file name and text.",
+        &root.join("spec"),
+        "md",
+    )?;
     let fixtures = root.join("fixtures");
-    embed(&mut code, "SCENARIOS", "The scenario files: path under fixtures/scenarios and text.", &fixtures.join("scenarios"), "yaml")?;
-    embed(&mut code, "MUTANTS", "The mutants: path under fixtures/mutants and text.", &fixtures.join("mutants"), "yaml")?;
+    embed(
+        &mut code,
+        "SCENARIOS",
+        "The scenario files: path under fixtures/scenarios and text.",
+        &fixtures.join("scenarios"),
+        "yaml",
+    )?;
+    embed(
+        &mut code,
+        "MUTANTS",
+        "The mutants: path under fixtures/mutants and text.",
+        &fixtures.join("mutants"),
+        "yaml",
+    )?;
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     fs::write(out.join("embedded.rs"), code)
 }
 
-fn embed(code: &mut String, name: &str, doc: &str, folder: &Path, extension: &str) -> io::Result<()> {
+fn embed(
+    code: &mut String,
+    name: &str,
+    doc: &str,
+    folder: &Path,
+    extension: &str,
+) -> io::Result<()> {
     println!("cargo:rerun-if-changed={}", folder.display());
     let mut files = Vec::new();
     walk(folder, extension, &mut files)?;
     files.sort();
     let _ = writeln!(code, "/// {doc}\npub const {name}: &[(&str, &str)] = &[");
     for file in files {
-        let short = file.strip_prefix(folder).unwrap_or(&file).to_string_lossy().replace('\\', "/");
-        let _ = writeln!(code, "    ({short:?}, include_str!({:?})),", file.canonicalize()?);
+        let short = file
+            .strip_prefix(folder)
+            .unwrap_or(&file)
+            .to_string_lossy()
+            .replace('\\', "/");
+        let _ = writeln!(
+            code,
+            "    ({short:?}, include_str!({:?})),",
+            file.canonicalize()?
+        );
     }
     code.push_str("];\n");
     Ok(())

@@ -85,7 +85,9 @@ pub type Mailbox = mpsc::UnboundedSender<Arrival>;
 /// Plays a script to its end, or to where it stops.
 pub async fn perform(script: Arc<Script>, stage: &Stage, limits: &Limits) -> (Transcript, Play) {
     let (mailbox, arrivals) = mpsc::unbounded_channel();
-    let claim = stage.door().map(|door| door.claim(&script, mailbox.clone()));
+    let claim = stage
+        .door()
+        .map(|door| door.claim(&script, mailbox.clone()));
     let mut actor = Actor {
         play: Play::new(script.clone()),
         stage,
@@ -147,7 +149,13 @@ impl Actor<'_> {
                 }
                 _ => {
                     let waited_for = self.play.waits_for();
-                    self.record(None, None, Party::Client, true, What::Deadline { waited_for });
+                    self.record(
+                        None,
+                        None,
+                        Party::Client,
+                        true,
+                        What::Deadline { waited_for },
+                    );
                 }
             }
         }
@@ -155,7 +163,13 @@ impl Actor<'_> {
 
     /// For the next thing: longer, where the other side has much to read first.
     fn patience(&self) -> Duration {
-        let sent = self.recorder.entries().iter().rev().take_while(|entry| entry.by_kit).count();
+        let sent = self
+            .recorder
+            .entries()
+            .iter()
+            .rev()
+            .take_while(|entry| entry.by_kit)
+            .count();
         self.limits.patience + self.limits.patience / 1000 * u32::try_from(sent).unwrap_or(u32::MAX)
     }
 
@@ -175,10 +189,27 @@ impl Actor<'_> {
 
     async fn act(&mut self, act: Act) {
         match act {
-            Act::Open { from, hop, path, metadata } => self.open(from, hop, path, metadata).await,
-            Act::Send { from, stream, bytes } => {
-                let what = What::Message { bytes: bytes.clone() };
-                self.record(Some(hop_of(from, self.play.script().role)), Some(stream), from, true, what);
+            Act::Open {
+                from,
+                hop,
+                path,
+                metadata,
+            } => self.open(from, hop, path, metadata).await,
+            Act::Send {
+                from,
+                stream,
+                bytes,
+            } => {
+                let what = What::Message {
+                    bytes: bytes.clone(),
+                };
+                self.record(
+                    Some(hop_of(from, self.play.script().role)),
+                    Some(stream),
+                    from,
+                    true,
+                    what,
+                );
                 if let Some(sender) = self.sender(stream, from) {
                     sender.send(bytes).await;
                 }
@@ -190,8 +221,16 @@ impl Actor<'_> {
                     sender.finish();
                 }
             }
-            Act::End { stream, code, message } => {
-                let what = What::End { code, message: message.clone(), trailers: true };
+            Act::End {
+                stream,
+                code,
+                message,
+            } => {
+                let what = What::End {
+                    code,
+                    message: message.clone(),
+                    trailers: true,
+                };
                 self.record(Some(Hop::Back), Some(stream), Party::Function, true, what);
                 if let Some(sender) = self.sender(stream, Party::Function) {
                     sender.end(code, &message).await;
@@ -199,9 +238,11 @@ impl Actor<'_> {
             }
             Act::Reset { from, stream } => {
                 let what = match from {
-                    Party::Function => {
-                        What::End { code: 1, message: "reset by the kit".into(), trailers: false }
-                    }
+                    Party::Function => What::End {
+                        code: 1,
+                        message: "reset by the kit".into(),
+                        trailers: false,
+                    },
                     _ => What::Cancel,
                 };
                 self.record(Some(Hop::Back), Some(stream), from, true, what);
@@ -218,7 +259,13 @@ impl Actor<'_> {
                 let wait = self.play.script().scenario.spec.is_none();
                 if let Err(error) = self.stage.start(party, wait, self.limits.patience).await {
                     let waited_for = format!("the {party} to start: {error}");
-                    self.record(None, None, Party::Client, true, What::Deadline { waited_for });
+                    self.record(
+                        None,
+                        None,
+                        Party::Client,
+                        true,
+                        What::Deadline { waited_for },
+                    );
                 }
             }
         }
@@ -238,22 +285,40 @@ impl Actor<'_> {
             Hop::Back => self.stage.function().await,
         };
         let stream = self.recorder.stream();
-        let what = What::Open { path: path.clone(), metadata: metadata.clone() };
+        let what = What::Open {
+            path: path.clone(),
+            metadata: metadata.clone(),
+        };
         self.record(Some(hop), Some(stream), from, true, what);
-        let to = if hop == Hop::Front { Party::Proxy } else { Party::Function };
+        let to = if hop == Hop::Front {
+            Party::Proxy
+        } else {
+            Party::Function
+        };
         match connection {
             Ok(connection) => {
                 let (sender, receiver) = connection.call(&path, &metadata);
                 let mut readers = tokio::task::JoinSet::new();
                 readers.spawn(read(stream, to, receiver, self.mailbox.clone()));
-                let ends = Ends { caller: Some(sender), called: None, _readers: readers };
+                let ends = Ends {
+                    caller: Some(sender),
+                    called: None,
+                    _readers: readers,
+                };
                 self.streams.insert(stream, ends);
             }
             Err(error) => {
-                let status =
-                    crate::wire::Status { code: 14, message: error.to_string(), trailers: false };
+                let status = crate::wire::Status {
+                    code: 14,
+                    message: error.to_string(),
+                    trailers: false,
+                };
                 let event = Event::End(status);
-                let _ = self.mailbox.send(Arrival::On { stream, from: to, event });
+                let _ = self.mailbox.send(Arrival::On {
+                    stream,
+                    from: to,
+                    event,
+                });
             }
         }
     }
@@ -263,40 +328,69 @@ impl Actor<'_> {
     async fn arrive(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Called(called, first) => self.called(*called, first).await,
-            Arrival::On { stream, from, event } => self.event(stream, from, event).await,
+            Arrival::On {
+                stream,
+                from,
+                event,
+            } => self.event(stream, from, event).await,
         }
     }
 
     /// The proxy called: as function the kit will answer; as interceptor it calls the real one.
     async fn called(&mut self, called: Called, first: Vec<Event>) {
         let stream = self.recorder.stream();
-        let Called { path, metadata, receiver, sender } = called;
+        let Called {
+            path,
+            metadata,
+            receiver,
+            sender,
+        } = called;
         let mut readers = tokio::task::JoinSet::new();
         let mut caller = None;
-        if self.play.script().role == Role::Stack && path == crate::play::protocol::EVENT_SOURCED {
-            if let Ok(connection) = self.stage.function().await {
-                let (upstream, answers) = connection.call(&path, &metadata);
-                readers.spawn(read(stream, Party::Function, answers, self.mailbox.clone()));
-                caller = Some(upstream);
-            }
+        if self.play.script().role == Role::Stack
+            && path == crate::play::protocol::EVENT_SOURCED
+            && let Ok(connection) = self.stage.function().await
+        {
+            let (upstream, answers) = connection.call(&path, &metadata);
+            readers.spawn(read(stream, Party::Function, answers, self.mailbox.clone()));
+            caller = Some(upstream);
         }
         let what = What::Open { path, metadata };
         self.record(Some(Hop::Back), Some(stream), Party::Proxy, false, what);
-        self.streams.insert(stream, Ends { caller, called: Some(sender), _readers: readers });
+        self.streams.insert(
+            stream,
+            Ends {
+                caller,
+                called: Some(sender),
+                _readers: readers,
+            },
+        );
         for event in first {
             self.event(stream, Party::Proxy, event).await;
         }
         if let Some(ends) = self.streams.get_mut(&stream) {
-            ends._readers.spawn(read(stream, Party::Proxy, receiver, self.mailbox.clone()));
+            ends._readers
+                .spawn(read(stream, Party::Proxy, receiver, self.mailbox.clone()));
         }
     }
 
     async fn event(&mut self, stream: StreamId, from: Party, event: Event) {
-        let back = self.streams.get(&stream).is_some_and(|ends| ends.called.is_some());
-        let hop = if back || from == Party::Function { Hop::Back } else { Hop::Front };
+        let back = self
+            .streams
+            .get(&stream)
+            .is_some_and(|ends| ends.called.is_some());
+        let hop = if back || from == Party::Function {
+            Hop::Back
+        } else {
+            Hop::Front
+        };
         let what = match &event {
-            Event::Headers(metadata) => What::Headers { metadata: metadata.clone() },
-            Event::Message(bytes) => What::Message { bytes: bytes.clone() },
+            Event::Headers(metadata) => What::Headers {
+                metadata: metadata.clone(),
+            },
+            Event::Message(bytes) => What::Message {
+                bytes: bytes.clone(),
+            },
             Event::HalfClose => What::HalfClose,
             Event::End(_) if from == Party::Proxy && hop == Hop::Back => What::Cancel,
             Event::End(status) => What::End {
@@ -313,8 +407,14 @@ impl Actor<'_> {
 
     /// The interceptor hands on what it saw, after it was recorded.
     async fn pass_on(&mut self, stream: StreamId, from: Party, event: Event) {
-        let Some(ends) = self.streams.get_mut(&stream) else { return };
-        let onward = if from == Party::Proxy { &mut ends.caller } else { &mut ends.called };
+        let Some(ends) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        let onward = if from == Party::Proxy {
+            &mut ends.caller
+        } else {
+            &mut ends.called
+        };
         let Some(onward) = onward else { return };
         match event {
             Event::Headers(_) => {}
@@ -329,7 +429,11 @@ impl Actor<'_> {
 
 /// On which hop a party sends; the proxy's front sends are never the kit's.
 fn hop_of(from: Party, _role: Role) -> Hop {
-    if from == Party::Client { Hop::Front } else { Hop::Back }
+    if from == Party::Client {
+        Hop::Front
+    } else {
+        Hop::Back
+    }
 }
 
 /// Reads a stream into a mailbox, up to its end.
@@ -338,7 +442,14 @@ async fn read(stream: StreamId, from: Party, mut receiver: Receiver, mailbox: Ma
         let event = receiver.next().await;
         let over = matches!(event, Event::End(_) | Event::HalfClose);
         let half = matches!(event, Event::HalfClose);
-        if mailbox.send(Arrival::On { stream, from, event }).is_err() {
+        if mailbox
+            .send(Arrival::On {
+                stream,
+                from,
+                event,
+            })
+            .is_err()
+        {
             return;
         }
         if half {
@@ -357,13 +468,18 @@ pub async fn unary<M: prost::Message + Default>(
     path: &str,
     request: &impl prost::Message,
 ) -> Result<M, String> {
-    let (messages, status) = connection.unary(path, Bytes::from(request.encode_to_vec())).await;
+    let (messages, status) = connection
+        .unary(path, Bytes::from(request.encode_to_vec()))
+        .await;
     if status.code != 0 {
         let code = crate::play::expand::status_name(status.code);
         return Err(format!("{path} ended with {code} {}", status.message));
     }
     match messages.as_slice() {
         [message] => M::decode(message.clone()).map_err(|error| format!("{path}: {error}")),
-        other => Err(format!("{path} answered {} messages instead of one", other.len())),
+        other => Err(format!(
+            "{path} answered {} messages instead of one",
+            other.len()
+        )),
     }
 }

@@ -61,11 +61,20 @@ pub fn main(system: System) -> Conclusion {
 }
 
 fn is_selected(arguments: &Arguments, name: &str) -> bool {
-    let matches = |pattern: &String| if arguments.exact { name == pattern } else { name.contains(pattern.as_str()) };
+    let matches = |pattern: &String| {
+        if arguments.exact {
+            name == pattern
+        } else {
+            name.contains(pattern.as_str())
+        }
+    };
     arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
 }
 
-fn run_all(system: &System, selected: &BTreeMap<Role, Vec<Arc<Scenario>>>) -> Result<Report, String> {
+fn run_all(
+    system: &System,
+    selected: &BTreeMap<Role, Vec<Arc<Scenario>>>,
+) -> Result<Report, String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let mut all: Option<Report> = None;
@@ -83,7 +92,9 @@ fn run_all(system: &System, selected: &BTreeMap<Role, Vec<Arc<Scenario>>>) -> Re
                 transcripts: None,
                 strict_waivers: false,
             };
-            let report = run::run(options, &|_| {}).await.map_err(|error| error.to_string())?;
+            let report = run::run(options, &|_| {})
+                .await
+                .map_err(|error| error.to_string())?;
             match &mut all {
                 Some(all) => all.scenarios.extend(report.scenarios),
                 None => all = Some(report),
@@ -95,7 +106,10 @@ fn run_all(system: &System, selected: &BTreeMap<Role, Vec<Arc<Scenario>>>) -> Re
 
 fn conclude(report: &Report, result: &ScenarioResult) -> Result<Completion, Failed> {
     match &result.outcome {
-        Outcome::Ran { verdict: Verdict::Pass } | Outcome::Waived { .. } => Ok(Completion::Completed),
+        Outcome::Ran {
+            verdict: Verdict::Pass,
+        }
+        | Outcome::Waived { .. } => Ok(Completion::Completed),
         Outcome::NotApplicable { reason } => Ok(Completion::ignored_with(reason.clone())),
         Outcome::Ran { .. } => Err(terminal::scenario(report, result, Paint::Plain).into()),
     }

@@ -15,5 +15,11 @@ pub fn check(bench: &mut Bench<'_>) {
 
 /// An objection to one entry.
 pub(crate) fn at(entry: u64, blame: Party, summary: impl Into<String>) -> Objection {
-    Objection { blame, summary: summary.into(), mismatches: Vec::new(), index: None, entry: Some(entry) }
+    Objection {
+        blame,
+        summary: summary.into(),
+        mismatches: Vec::new(),
+        index: None,
+        entry: Some(entry),
+    }
 }

@@ -40,13 +40,20 @@ impl Judgement {
         };
         let counted = self.findings.iter().filter(|finding| !finding.consequence);
         let worst = counted.map(of).max().unwrap_or(Verdict::Pass);
-        if self.error.is_some() { Verdict::Error } else { worst }
+        if self.error.is_some() {
+            Verdict::Error
+        } else {
+            worst
+        }
     }
 
     /// The finding that the others follow from.
     pub fn root(&self) -> Option<&Finding> {
         let failures = |f: &&Finding| !f.consequence && f.severity == Severity::Failure;
-        self.findings.iter().find(failures).or(self.findings.first())
+        self.findings
+            .iter()
+            .find(failures)
+            .or(self.findings.first())
     }
 }
 
@@ -56,8 +63,15 @@ pub fn judge(script: &Arc<Script>, transcript: &Transcript) -> Judgement {
     for entry in &transcript.entries {
         play.observe(entry);
     }
-    let case = Case { script, play: &play, transcript };
-    let mut bench = Bench { case: &case, judgement: Judgement::default() };
+    let case = Case {
+        script,
+        play: &play,
+        transcript,
+    };
+    let mut bench = Bench {
+        case: &case,
+        judgement: Judgement::default(),
+    };
     invariants::check(&mut bench);
     contents::check(&mut bench);
     order(&mut bench);
@@ -107,14 +121,20 @@ impl Bench<'_> {
 
     /// A permission was used, or not.
     pub fn chose(&mut self, requirement: &str, choice: &str) {
-        self.judgement.choices.insert(format!("{requirement}: {choice}"));
+        self.judgement
+            .choices
+            .insert(format!("{requirement}: {choice}"));
     }
 
     /// A deviation from a requirement. An entry is objected to once.
     pub fn object(&mut self, requirement: &str, objection: Objection) {
         self.covered(requirement);
         let known = objection.entry.is_some()
-            && self.judgement.findings.iter().any(|finding| finding.entry == objection.entry);
+            && self
+                .judgement
+                .findings
+                .iter()
+                .any(|finding| finding.entry == objection.entry);
         if known {
             return;
         }
@@ -127,11 +147,19 @@ impl Bench<'_> {
             self.judgement.error.get_or_insert(text);
             return;
         }
-        let level = Requirements::embedded().get(requirement).map_or(Level::Must, |r| r.level);
-        let step = objection.index.map(|index| self.case.script.moves[index].step);
+        let level = Requirements::embedded()
+            .get(requirement)
+            .map_or(Level::Must, |r| r.level);
+        let step = objection
+            .index
+            .map(|index| self.case.script.moves[index].step);
         self.judgement.findings.push(Finding {
             requirement: requirement.to_owned(),
-            severity: if level == Level::Must { Severity::Failure } else { Severity::Warning },
+            severity: if level == Level::Must {
+                Severity::Failure
+            } else {
+                Severity::Warning
+            },
             blame: Some(objection.blame),
             summary: objection.summary,
             mismatches: objection.mismatches,
@@ -146,7 +174,9 @@ impl Bench<'_> {
         let script = self.case.script;
         let step = &script.steps[script.moves[index].step];
         let binds = |name: &&String| {
-            Requirements::embedded().get(name).is_some_and(|requirement| requirement.party == party)
+            Requirements::embedded()
+                .get(name)
+                .is_some_and(|requirement| requirement.party == party)
         };
         let own: Vec<String> = step.verifies.iter().filter(binds).cloned().collect();
         if !own.is_empty() || !scenario_too {
@@ -158,9 +188,15 @@ impl Bench<'_> {
 
     fn conclude(mut self) -> Judgement {
         let script = self.case.script;
-        self.judgement.findings.sort_by_key(|f| (f.severity == Severity::Warning, f.entry.unwrap_or(u64::MAX)));
+        self.judgement
+            .findings
+            .sort_by_key(|f| (f.severity == Severity::Warning, f.entry.unwrap_or(u64::MAX)));
         if script.role == Role::Stack {
-            let root = self.judgement.findings.first().and_then(|finding| finding.blame);
+            let root = self
+                .judgement
+                .findings
+                .first()
+                .and_then(|finding| finding.blame);
             for finding in self.judgement.findings.iter_mut().skip(1) {
                 finding.consequence = finding.blame != root;
             }
@@ -191,7 +227,11 @@ fn order(bench: &mut Bench<'_>) {
                 continue;
             }
             let requirement = order_requirement(script, &this.kind, &earlier.kind);
-            let in_time = bench.case.play.entry_of(before).is_some_and(|entry| entry < aligned.entry);
+            let in_time = bench
+                .case
+                .play
+                .entry_of(before)
+                .is_some_and(|entry| entry < aligned.entry);
             if in_time {
                 bench.covered(requirement);
                 continue;
@@ -230,7 +270,12 @@ fn order_requirement(script: &Script, this: &MoveKind, earlier: &MoveKind) -> &'
 fn stopped(bench: &mut Bench<'_>) {
     match bench.case.play.stop().cloned() {
         None | Some(Stop::Broken(_)) => {}
-        Some(Stop::Unexpected { entry, from, text, awaited }) => {
+        Some(Stop::Unexpected {
+            entry,
+            from,
+            text,
+            awaited,
+        }) => {
             let waited = awaited.map(|index| bench.case.script.describe(index));
             let waited = waited.unwrap_or_else(|| "the end".to_owned());
             let requirement = unexpected(bench, entry, from, awaited);
@@ -243,17 +288,24 @@ fn stopped(bench: &mut Bench<'_>) {
             };
             bench.object(&requirement, objection);
         }
-        Some(Stop::Silence { entry, awaited: None }) => {
+        Some(Stop::Silence {
+            entry,
+            awaited: None,
+        }) => {
             let objection = Objection {
                 blame: Party::Function,
-                summary: "the function did not complete its side of a half-closed stream".to_owned(),
+                summary: "the function did not complete its side of a half-closed stream"
+                    .to_owned(),
                 mismatches: Vec::new(),
                 index: None,
                 entry: Some(entry),
             };
             bench.object("passivation.function-completes", objection);
         }
-        Some(Stop::Silence { entry, awaited: Some(index) }) => silence(bench, entry, index),
+        Some(Stop::Silence {
+            entry,
+            awaited: Some(index),
+        }) => silence(bench, entry, index),
     }
 }
 
@@ -288,20 +340,37 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
         return "failures.entity-survives".to_owned();
     }
     let Some(MoveKind::Answer(call)) = kind else {
-        let verified = awaited.and_then(|index| bench.verified_by(index, from, true).into_iter().next());
-        let default = if from == Party::Function { "commands.answer-once" } else { "commands.delivered-once" };
+        let verified =
+            awaited.and_then(|index| bench.verified_by(index, from, true).into_iter().next());
+        let default = if from == Party::Function {
+            "commands.answer-once"
+        } else {
+            "commands.delivered-once"
+        };
         return verified.unwrap_or_else(|| default.to_owned());
     };
     if from == Party::Proxy {
         return "commands.delivered-once".to_owned();
     }
-    let at = usize::try_from(entry).ok().and_then(|at| bench.case.transcript.entries.get(at));
-    let stream = at.and_then(|entry| entry.stream).and_then(|stream| bench.case.play.stream(stream));
-    if matches!(stream, Some(crate::play::Stream::Entity(track)) if track.at_first_command_of_a_replay()) {
+    let at = usize::try_from(entry)
+        .ok()
+        .and_then(|at| bench.case.transcript.entries.get(at));
+    let stream = at
+        .and_then(|entry| entry.stream)
+        .and_then(|stream| bench.case.play.stream(stream));
+    if matches!(stream, Some(crate::play::Stream::Entity(track)) if track.at_first_command_of_a_replay())
+    {
         return "event-sourced.applies-replayed-events".to_owned();
     }
-    let failure = script.calls[*call].answer.as_ref().is_some_and(|answer| answer.failure.is_some());
-    let model = if failure { "tck-models.event-sourced-fail" } else { "tck-models.event-sourced-state" };
+    let failure = script.calls[*call]
+        .answer
+        .as_ref()
+        .is_some_and(|answer| answer.failure.is_some());
+    let model = if failure {
+        "tck-models.event-sourced-fail"
+    } else {
+        "tck-models.event-sourced-state"
+    };
     model.to_owned()
 }
 
@@ -309,9 +378,12 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
 fn failed_before(bench: &Bench<'_>, entry: u64) -> bool {
     use crate::play::protocol::{FromFunction, read_out};
     let entries = &bench.case.transcript.entries;
-    let Some(this) = usize::try_from(entry).ok().and_then(|at| entries.get(at)) else { return false };
+    let Some(this) = usize::try_from(entry).ok().and_then(|at| entries.get(at)) else {
+        return false;
+    };
     let before = entries.iter().rev().skip_while(|other| other.seq >= entry);
-    let mut sent = before.filter(|other| other.stream == this.stream && other.from == Party::Function);
+    let mut sent =
+        before.filter(|other| other.stream == this.stream && other.from == Party::Function);
     match sent.next().map(|other| &other.what) {
         Some(crate::transcript::What::Message { bytes }) => {
             matches!(read_out(bytes), FromFunction::Reply(reply) if reply.failure().is_some())
@@ -334,9 +406,12 @@ fn silence_requirement(script: &Script, kind: &MoveKind) -> &'static str {
         MoveKind::Fails { .. } => "commands.rejects-protocol-errors",
         MoveKind::Acknowledged => "discovery.answers-report-error",
         MoveKind::Reported(_) => "failures.violation-reported",
-        MoveKind::Ends { from: Party::Proxy, .. } | MoveKind::Resets { from: Party::Proxy, .. } => {
-            "failures.violation-ends-stream"
+        MoveKind::Ends {
+            from: Party::Proxy, ..
         }
+        | MoveKind::Resets {
+            from: Party::Proxy, ..
+        } => "failures.violation-ends-stream",
         MoveKind::Discover(_) => "discovery.proxy-calls-discover",
         MoveKind::Spec(_) => "discovery.repeatable",
         _ => "commands.answer-every-command",

@@ -17,20 +17,20 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
 
-pub mod requirement;
-pub mod scenario;
-pub mod model;
-pub mod explore;
-pub mod play;
 pub mod cast;
-pub mod mutant;
-pub mod wire;
-pub mod transcript;
-pub mod judge;
-pub mod invariants;
-pub mod report;
-pub mod diagram;
-pub mod system;
-pub mod run;
-pub mod harness;
 pub mod cli;
+pub mod diagram;
+pub mod explore;
+pub mod harness;
+pub mod invariants;
+pub mod judge;
+pub mod model;
+pub mod mutant;
+pub mod play;
+pub mod report;
+pub mod requirement;
+pub mod run;
+pub mod scenario;
+pub mod system;
+pub mod transcript;
+pub mod wire;

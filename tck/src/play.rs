@@ -273,7 +273,8 @@ impl Play {
 
     /// Everything happened, or nothing more can be waited for.
     pub fn is_over(&self) -> bool {
-        self.stop.is_some() || (self.queue.is_empty() && self.awaited().is_none() && !self.closing())
+        self.stop.is_some()
+            || (self.queue.is_empty() && self.awaited().is_none() && !self.closing())
     }
 
     /// Moves that were not reached.
@@ -309,7 +310,10 @@ impl Play {
         }
         match &entry.what {
             What::Deadline { .. } => {
-                self.stop = Some(Stop::Silence { entry: entry.seq, awaited: self.awaited() });
+                self.stop = Some(Stop::Silence {
+                    entry: entry.seq,
+                    awaited: self.awaited(),
+                });
             }
             What::Killed | What::Started => self.own(entry),
             _ if entry.by_kit => self.own(entry),
@@ -319,7 +323,10 @@ impl Play {
     }
 
     fn enabled(&self, index: usize) -> bool {
-        self.script.moves[index].after.iter().all(|before| self.done[*before].is_some())
+        self.script.moves[index]
+            .after
+            .iter()
+            .all(|before| self.done[*before].is_some())
     }
 
     /// In the sdk role every stream is ended properly, which proves that nothing more was sent on it.
@@ -358,31 +365,62 @@ impl Play {
             Draft::OpenFront(call) => {
                 let call = &self.script.calls[*call];
                 let (path, metadata) = (call.path.clone(), call.metadata.clone());
-                Act::Open { from, hop: Hop::Front, path, metadata }
+                Act::Open {
+                    from,
+                    hop: Hop::Front,
+                    path,
+                    metadata,
+                }
             }
             Draft::SendFront(call) => {
                 let bytes = self.script.calls[*call].payload.clone();
-                Act::Send { from, stream: front(call)?, bytes }
+                Act::Send {
+                    from,
+                    stream: front(call)?,
+                    bytes,
+                }
             }
-            Draft::HalfCloseFront(call) => Act::HalfClose { from, stream: front(call)? },
+            Draft::HalfCloseFront(call) => Act::HalfClose {
+                from,
+                stream: front(call)?,
+            },
             Draft::OpenEntity(_) => back(protocol::EVENT_SOURCED),
             Draft::SendEntity(key, bytes) => {
                 let stream = *self.current.get(key)?;
-                Act::Send { from: Party::Proxy, stream, bytes: bytes.clone() }
+                Act::Send {
+                    from: Party::Proxy,
+                    stream,
+                    bytes: bytes.clone(),
+                }
             }
             Draft::OpenUnary(path) => back(path),
-            Draft::SendUnary(bytes) => {
-                Act::Send { from: Party::Proxy, stream: self.unary?, bytes: bytes.clone() }
-            }
-            Draft::HalfCloseUnary => Act::HalfClose { from: Party::Proxy, stream: self.unary? },
-            Draft::Send(from, stream, bytes) => {
-                Act::Send { from: *from, stream: *stream, bytes: bytes.clone() }
-            }
-            Draft::HalfClose(stream) => Act::HalfClose { from: Party::Proxy, stream: *stream },
-            Draft::End(stream, code, message) => {
-                Act::End { stream: *stream, code: *code, message: message.clone() }
-            }
-            Draft::Reset(from, stream) => Act::Reset { from: *from, stream: *stream },
+            Draft::SendUnary(bytes) => Act::Send {
+                from: Party::Proxy,
+                stream: self.unary?,
+                bytes: bytes.clone(),
+            },
+            Draft::HalfCloseUnary => Act::HalfClose {
+                from: Party::Proxy,
+                stream: self.unary?,
+            },
+            Draft::Send(from, stream, bytes) => Act::Send {
+                from: *from,
+                stream: *stream,
+                bytes: bytes.clone(),
+            },
+            Draft::HalfClose(stream) => Act::HalfClose {
+                from: Party::Proxy,
+                stream: *stream,
+            },
+            Draft::End(stream, code, message) => Act::End {
+                stream: *stream,
+                code: *code,
+                message: message.clone(),
+            },
+            Draft::Reset(from, stream) => Act::Reset {
+                from: *from,
+                stream: *stream,
+            },
             Draft::Kill(party) => Act::Kill(*party),
             Draft::Start(party) => Act::Start(*party),
         })
@@ -417,8 +455,11 @@ impl Play {
         }
         let over = self.done.iter().all(Option::is_some) && self.queue.is_empty();
         if over && self.script.role == Role::Sdk && self.stop.is_none() {
-            let open: Vec<StreamId> =
-                self.tracks().filter(|(_, t)| !t.proxy_done && !t.function_done).map(|(id, _)| id).collect();
+            let open: Vec<StreamId> = self
+                .tracks()
+                .filter(|(_, t)| !t.proxy_done && !t.function_done)
+                .map(|(id, _)| id)
+                .collect();
             for stream in open {
                 self.push(Draft::HalfClose(stream), None);
             }
@@ -450,7 +491,11 @@ impl Play {
                 return self.done[index].is_some();
             }
             MoveKind::Message { from, key, node } => {
-                let name = if *from == Party::Proxy { protocol::IN } else { protocol::OUT };
+                let name = if *from == Party::Proxy {
+                    protocol::IN
+                } else {
+                    protocol::OUT
+                };
                 let bytes = self.build(node, name);
                 return self.issue_raw(*from, key, bytes, index);
             }
@@ -470,7 +515,9 @@ impl Play {
                 None => return false,
             },
             MoveKind::Fails { key, .. } => match self.live(key) {
-                Some((stream, _)) => self.push(Draft::End(stream, 13, "the kit fails".into()), owner),
+                Some((stream, _)) => {
+                    self.push(Draft::End(stream, 13, "the kit fails".into()), owner)
+                }
                 None => return false,
             },
             MoveKind::Discover(info) => {
@@ -481,11 +528,17 @@ impl Play {
                 self.unary(protocol::DISCOVER, bytes, owner);
             }
             // The kit's function answers discover and reportError by itself, outside the chart.
-            MoveKind::Spec(_) => self.complete(index, self.aligned.last().map_or(0, |a| a.entry), 0),
+            MoveKind::Spec(_) => {
+                self.complete(index, self.aligned.last().map_or(0, |a| a.entry), 0)
+            }
             MoveKind::Reported(text) => {
                 let node = Node::map(
                     script.scenario.span,
-                    [("message", text.clone().unwrap_or_else(|| Node::text(script.scenario.span, "a report")))],
+                    [(
+                        "message",
+                        text.clone()
+                            .unwrap_or_else(|| Node::text(script.scenario.span, "a report")),
+                    )],
                 );
                 let bytes = self.build(&node, "cloudstate.UserFunctionError");
                 self.unary(protocol::REPORT_ERROR, bytes, owner);
@@ -501,7 +554,8 @@ impl Play {
         let entry = self.aligned.last().map_or(0, |aligned| aligned.entry);
         self.complete(index, entry, 0);
         let completes = self.find(|kind| matches!(kind, MoveKind::Complete(k) if k == key));
-        if let Some(completes) = completes.filter(|c| self.script.moves[*c].after.contains(&index)) {
+        if let Some(completes) = completes.filter(|c| self.script.moves[*c].after.contains(&index))
+        {
             self.complete(completes, entry, 0);
         }
     }
@@ -509,13 +563,16 @@ impl Play {
     fn issue_command(&mut self, call: usize, index: usize) -> bool {
         let script = self.script.clone();
         let plan = &script.calls[call];
-        let Some(key) = plan.key.clone() else { return true };
+        let Some(key) = plan.key.clone() else {
+            return true;
+        };
         let replay = plan.replay.as_ref().and_then(|node| self.read_replay(node));
         let id = match self.live(&key) {
             Some((_, track)) if track.proxy_done || track.function_done => return false,
             Some((_, track)) if track.initialised => track.last_id + 1,
             _ => {
-                let stored = replay.unwrap_or_else(|| self.stored.get(&key).cloned().unwrap_or_default());
+                let stored =
+                    replay.unwrap_or_else(|| self.stored.get(&key).cloned().unwrap_or_default());
                 if !self.current.contains_key(&key) {
                     self.push(Draft::OpenEntity(key.clone()), None);
                 }
@@ -534,8 +591,12 @@ impl Play {
     fn issue_answer(&mut self, call: usize, index: usize) -> bool {
         let script = self.script.clone();
         let plan = &script.calls[call];
-        let Some(&stream) = self.backs.get(&call) else { return false };
-        let Some((id, _)) = self.track(stream).and_then(|track| track.outstanding) else { return false };
+        let Some(&stream) = self.backs.get(&call) else {
+            return false;
+        };
+        let Some((id, _)) = self.track(stream).and_then(|track| track.outstanding) else {
+            return false;
+        };
         let bytes = match &plan.answer {
             Some(answer) => {
                 let choice = Some(script.choice);
@@ -573,8 +634,12 @@ impl Play {
 
     fn build(&mut self, node: &Node, name: &str) -> Bytes {
         let script = self.script.clone();
-        let scope = Scope { package: &script.package, bindings: &script.bindings };
-        let Some(descriptor) = crate::model::spec::descriptor_pool().get_message_by_name(name) else {
+        let scope = Scope {
+            package: &script.package,
+            bindings: &script.bindings,
+        };
+        let Some(descriptor) = crate::model::spec::descriptor_pool().get_message_by_name(name)
+        else {
             return self.broken(format!("the kit doesn't know {name}"));
         };
         match message::build(node, &descriptor, &scope) {
@@ -607,20 +672,33 @@ impl Play {
         match draft {
             Draft::OpenFront(call) => {
                 self.fronts.insert(*call, stream);
-                let front = Stream::Front { call: *call, messages: Vec::new(), headers: None };
+                let front = Stream::Front {
+                    call: *call,
+                    messages: Vec::new(),
+                    headers: None,
+                };
                 self.streams.insert(stream, front);
             }
             Draft::OpenEntity(key) => {
-                let track = Track { key: Some(key.clone()), ..Track::default() };
+                let track = Track {
+                    key: Some(key.clone()),
+                    ..Track::default()
+                };
                 self.streams.insert(stream, Stream::Entity(Box::new(track)));
                 self.current.insert(key.clone(), stream);
             }
             Draft::OpenUnary(path) => {
                 self.unary = Some(stream);
-                let kind = if *path == protocol::DISCOVER { Stream::Discover } else { Stream::Report };
+                let kind = if *path == protocol::DISCOVER {
+                    Stream::Discover
+                } else {
+                    Stream::Report
+                };
                 self.streams.insert(stream, kind);
             }
-            Draft::SendEntity(..) | Draft::Send(Party::Proxy, ..) => self.sent_as_proxy(stream, entry),
+            Draft::SendEntity(..) | Draft::Send(Party::Proxy, ..) => {
+                self.sent_as_proxy(stream, entry)
+            }
             Draft::Send(Party::Function, ..) => self.sent_as_function(stream, entry),
             Draft::HalfClose(_) | Draft::Reset(Party::Proxy, _) => {
                 if let Some(track) = self.track(stream) {
@@ -642,13 +720,17 @@ impl Play {
     }
 
     fn sent_as_proxy(&mut self, stream: StreamId, entry: &Entry) {
-        let What::Message { bytes } = &entry.what else { return };
+        let What::Message { bytes } = &entry.what else {
+            return;
+        };
         let read = protocol::read_in(bytes);
         let call = match &read {
             FromProxy::Command(command) => self.queue_owner_call(command),
             _ => None,
         };
-        let Some(track) = self.track(stream) else { return };
+        let Some(track) = self.track(stream) else {
+            return;
+        };
         match read {
             FromProxy::Init { snapshot, .. } => {
                 track.initialised = true;
@@ -674,7 +756,10 @@ impl Play {
         (0..self.done.len()).find_map(|index| match &self.script.moves[index].kind {
             MoveKind::Command(call) if self.issued[index] && self.done[index].is_none() => {
                 let plan = &self.script.calls[*call];
-                let ours = plan.key.as_ref().is_some_and(|key| key.entity == command.entity_id);
+                let ours = plan
+                    .key
+                    .as_ref()
+                    .is_some_and(|key| key.entity == command.entity_id);
                 ours.then_some(*call)
             }
             _ => None,
@@ -682,10 +767,18 @@ impl Play {
     }
 
     fn sent_as_function(&mut self, stream: StreamId, entry: &Entry) {
-        let What::Message { bytes } = &entry.what else { return };
-        let FromFunction::Reply(reply) = protocol::read_out(bytes) else { return };
-        let Some(track) = self.track(stream) else { return };
-        let Some((id, call)) = track.outstanding else { return };
+        let What::Message { bytes } = &entry.what else {
+            return;
+        };
+        let FromFunction::Reply(reply) = protocol::read_out(bytes) else {
+            return;
+        };
+        let Some(track) = self.track(stream) else {
+            return;
+        };
+        let Some((id, call)) = track.outstanding else {
+            return;
+        };
         if id != reply.command_id {
             return;
         }
@@ -706,11 +799,14 @@ impl Play {
     }
 
     fn own_command_id(&mut self, index: usize) -> i64 {
-        let (MoveKind::Command(call) | MoveKind::Answer(call)) = self.script.moves[index].kind else {
+        let (MoveKind::Command(call) | MoveKind::Answer(call)) = self.script.moves[index].kind
+        else {
             return 0;
         };
         let stream = self.backs.get(&call).copied();
-        stream.and_then(|stream| self.track(stream)).map_or(0, |track| track.last_id)
+        stream
+            .and_then(|stream| self.track(stream))
+            .map_or(0, |track| track.last_id)
     }
 
     // === What others do ===
@@ -728,18 +824,26 @@ impl Play {
             }
             _ => None,
         };
-        self.aligned.push(Aligned { index, entry, command_id, activation });
+        self.aligned.push(Aligned {
+            index,
+            entry,
+            command_id,
+            activation,
+        });
     }
 
     /// The move of this kind that was awaited; one whose time has come goes before one whose time has not.
     fn find(&self, is: impl Fn(&MoveKind) -> bool) -> Option<usize> {
-        let open = |index: &usize| self.done[*index].is_none() && is(&self.script.moves[*index].kind);
+        let open =
+            |index: &usize| self.done[*index].is_none() && is(&self.script.moves[*index].kind);
         let mut candidates = (0..self.done.len()).filter(open);
         let first = candidates.next()?;
         if self.enabled(first) {
             return Some(first);
         }
-        candidates.find(|index| self.enabled(*index)).or(Some(first))
+        candidates
+            .find(|index| self.enabled(*index))
+            .or(Some(first))
     }
 
     fn align(&mut self, entry: &Entry, is: impl Fn(&MoveKind) -> bool) -> bool {
@@ -753,7 +857,12 @@ impl Play {
     fn unexpected(&mut self, entry: &Entry, text: impl Into<String>) {
         let awaited = self.awaited();
         let (entry, from, text) = (entry.seq, entry.from, text.into());
-        self.stop.get_or_insert(Stop::Unexpected { entry, from, text, awaited });
+        self.stop.get_or_insert(Stop::Unexpected {
+            entry,
+            from,
+            text,
+            awaited,
+        });
     }
 
     fn received(&mut self, entry: &Entry) {
@@ -769,16 +878,25 @@ impl Play {
             return;
         }
         match self.streams.get_mut(&stream) {
-            Some(Stream::Front { call, messages, headers }) => match &entry.what {
+            Some(Stream::Front {
+                call,
+                messages,
+                headers,
+            }) => match &entry.what {
                 What::Message { .. } => messages.push(entry.seq),
                 What::Headers { .. } => *headers = Some(entry.seq),
                 What::End { .. } => {
                     let call = *call;
-                    self.align(entry, |kind| matches!(kind, MoveKind::Return(c) if *c == call));
+                    self.align(
+                        entry,
+                        |kind| matches!(kind, MoveKind::Return(c) if *c == call),
+                    );
                 }
                 _ => {}
             },
-            Some(Stream::Entity(_)) if entry.from == Party::Proxy => self.proxy_on_entity(stream, entry),
+            Some(Stream::Entity(_)) if entry.from == Party::Proxy => {
+                self.proxy_on_entity(stream, entry)
+            }
             Some(Stream::Entity(_)) => self.function_on_entity(stream, entry),
             Some(Stream::Discover) => self.discovery(entry),
             Some(Stream::Report) => self.report(entry),
@@ -796,7 +914,10 @@ impl Play {
             }
             (What::End { code, message, .. }, Party::Function) => {
                 let status = expand::status_name(*code);
-                self.unexpected(entry, format!("the end of reportError with {status} {message}"));
+                self.unexpected(
+                    entry,
+                    format!("the end of reportError with {status} {message}"),
+                );
             }
             _ => {}
         }
@@ -811,7 +932,13 @@ impl Play {
                 self.align(entry, |kind| matches!(kind, MoveKind::Spec(_)));
             }
             (What::End { code, message, .. }, Party::Function) if *code != 0 => {
-                self.unexpected(entry, format!("discover ended with {} {message}", expand::status_name(*code)));
+                self.unexpected(
+                    entry,
+                    format!(
+                        "discover ended with {} {message}",
+                        expand::status_name(*code)
+                    ),
+                );
             }
             _ => {}
         }
@@ -820,7 +947,11 @@ impl Play {
     fn proxy_on_entity(&mut self, stream: StreamId, entry: &Entry) {
         match &entry.what {
             What::Message { bytes } => match protocol::read_in(bytes) {
-                FromProxy::Init { service, entity, snapshot } => {
+                FromProxy::Init {
+                    service,
+                    entity,
+                    snapshot,
+                } => {
                     self.init(stream, Key { service, entity }, snapshot);
                 }
                 FromProxy::Event { sequence, payload } => {
@@ -860,10 +991,15 @@ impl Play {
     fn command(&mut self, stream: StreamId, entry: &Entry, command: &common::Command) {
         let key = self.track(stream).and_then(|track| track.key.clone());
         let Some(index) = self.find_command(key.as_ref(), command) else {
-            let text = format!("the command {} that no call of the client asked for", command.name);
+            let text = format!(
+                "the command {} that no call of the client asked for",
+                command.name
+            );
             return self.unexpected(entry, text);
         };
-        let MoveKind::Command(call) = self.script.moves[index].kind else { return };
+        let MoveKind::Command(call) = self.script.moves[index].kind else {
+            return;
+        };
         self.backs.insert(call, stream);
         if let Some(track) = self.track(stream) {
             track.commands += 1;
@@ -875,17 +1011,25 @@ impl Play {
 
     /// The call that a command belongs to: by entity and method, and among several by payload.
     fn find_command(&self, key: Option<&Key>, command: &common::Command) -> Option<usize> {
-        let payload = command.payload.as_ref().map(|any| any.value.as_slice()).unwrap_or_default();
+        let payload = command
+            .payload
+            .as_ref()
+            .map(|any| any.value.as_slice())
+            .unwrap_or_default();
         let same = |call: usize| self.script.calls[call].payload == payload;
         let entity = |call: usize| self.script.calls[call].key.as_ref() == key;
         let method = |call: usize| self.script.calls[call].method == command.name;
-        self.find(|kind| matches!(kind, MoveKind::Command(c) if entity(*c) && same(*c) && method(*c)))
-            .or_else(|| self.find(|kind| matches!(kind, MoveKind::Command(c) if same(*c))))
-            .or_else(|| self.find(|kind| matches!(kind, MoveKind::Command(c) if entity(*c))))
+        self.find(
+            |kind| matches!(kind, MoveKind::Command(c) if entity(*c) && same(*c) && method(*c)),
+        )
+        .or_else(|| self.find(|kind| matches!(kind, MoveKind::Command(c) if same(*c))))
+        .or_else(|| self.find(|kind| matches!(kind, MoveKind::Command(c) if entity(*c))))
     }
 
     fn proxy_closes(&mut self, stream: StreamId, entry: &Entry, gracefully: bool) {
-        let Some(track) = self.track(stream) else { return };
+        let Some(track) = self.track(stream) else {
+            return;
+        };
         track.proxy_done = true;
         let Some(key) = track.key.clone() else { return };
         let function_done = track.function_done;
@@ -929,13 +1073,18 @@ impl Play {
                     let text = format!("a failure of the stream ({:?})", failure.description);
                     self.gives_up(stream, entry, text);
                 }
-                FromFunction::Empty => self.raw_message(entry, "a message with nothing set".to_owned()),
+                FromFunction::Empty => {
+                    self.raw_message(entry, "a message with nothing set".to_owned())
+                }
                 FromFunction::Garbage(error) => {
                     self.raw_message(entry, format!("a message that can't be decoded ({error})"));
                 }
             },
             What::End { code, message, .. } => {
-                let text = format!("the end of the stream ({} {message})", expand::status_name(*code));
+                let text = format!(
+                    "the end of the stream ({} {message})",
+                    expand::status_name(*code)
+                );
                 self.function_ends(stream, entry, *code, text);
             }
             _ => {}
@@ -943,7 +1092,15 @@ impl Play {
     }
 
     fn raw_message(&mut self, entry: &Entry, text: String) {
-        let raw = |kind: &MoveKind| matches!(kind, MoveKind::Message { from: Party::Function, .. });
+        let raw = |kind: &MoveKind| {
+            matches!(
+                kind,
+                MoveKind::Message {
+                    from: Party::Function,
+                    ..
+                }
+            )
+        };
         if !self.align(entry, raw) {
             self.unexpected(entry, text);
         }
@@ -951,9 +1108,19 @@ impl Play {
 
     fn reply(&mut self, stream: StreamId, entry: &Entry, reply: &protocol::Reply) {
         let sdk = self.script.role == Role::Sdk;
-        let Some(track) = self.track(stream) else { return };
+        let Some(track) = self.track(stream) else {
+            return;
+        };
         let (key, outstanding) = (track.key.clone(), track.outstanding.take());
-        let refused = |kind: &MoveKind| matches!(kind, MoveKind::Fails { or_command: true, .. });
+        let refused = |kind: &MoveKind| {
+            matches!(
+                kind,
+                MoveKind::Fails {
+                    or_command: true,
+                    ..
+                }
+            )
+        };
         if outstanding.is_none() && reply.failure().is_some() && self.align(entry, refused) {
             return;
         }
@@ -978,11 +1145,18 @@ impl Play {
 
     /// The function failed the stream; as proxy the kit then closes it.
     fn gives_up(&mut self, stream: StreamId, entry: &Entry, text: String) {
-        let Some(key) = self.track(stream).and_then(|track| track.key.clone()) else { return };
+        let Some(key) = self.track(stream).and_then(|track| track.key.clone()) else {
+            return;
+        };
         let fails = |kind: &MoveKind| matches!(kind, MoveKind::Fails { key: k, .. } if *k == key);
-        let already = self.aligned.iter().any(|a| fails(&self.script.moves[a.index].kind));
+        let already = self
+            .aligned
+            .iter()
+            .any(|a| fails(&self.script.moves[a.index].kind));
         if self.align(entry, fails) || already {
-            let done = self.track(stream).is_none_or(|track| track.proxy_done || track.function_done);
+            let done = self
+                .track(stream)
+                .is_none_or(|track| track.proxy_done || track.function_done);
             if self.script.role == Role::Sdk && !done {
                 self.push(Draft::HalfClose(stream), None);
                 if let Some(track) = self.track(stream) {
@@ -995,7 +1169,9 @@ impl Play {
     }
 
     fn function_ends(&mut self, stream: StreamId, entry: &Entry, code: i32, text: String) {
-        let Some(track) = self.track(stream) else { return };
+        let Some(track) = self.track(stream) else {
+            return;
+        };
         let (closed, busy) = (track.proxy_done, track.outstanding.is_some());
         track.function_done = true;
         let Some(key) = track.key.clone() else { return };
@@ -1009,14 +1185,27 @@ impl Play {
         }
         let found = self.align(entry, |kind| match kind {
             MoveKind::Fails { key: k, .. } => *k == key,
-            MoveKind::Ends { from: Party::Function, key: k, .. } => *k == key,
-            MoveKind::Resets { from: Party::Function, key: k } => *k == key,
+            MoveKind::Ends {
+                from: Party::Function,
+                key: k,
+                ..
+            } => *k == key,
+            MoveKind::Resets {
+                from: Party::Function,
+                key: k,
+            } => *k == key,
             _ => false,
         });
         let failed = |kind: &MoveKind| matches!(kind, MoveKind::Fails { key: k, .. } if *k == key);
-        let gave_up = self.aligned.iter().any(|a| failed(&self.script.moves[a.index].kind));
+        let gave_up = self
+            .aligned
+            .iter()
+            .any(|a| failed(&self.script.moves[a.index].kind));
         let killed = |kind: &MoveKind| matches!(kind, MoveKind::Kill(_));
-        let killed = self.aligned.iter().any(|a| killed(&self.script.moves[a.index].kind));
+        let killed = self
+            .aligned
+            .iter()
+            .any(|a| killed(&self.script.moves[a.index].kind));
         let voluntary = code == 0 && !busy;
         if !(found || closed || gave_up || killed || voluntary) {
             self.unexpected(entry, text);
@@ -1026,7 +1215,10 @@ impl Play {
     /// What a chart says must be replayed, as what is stored.
     fn read_replay(&mut self, node: &Node) -> Option<Stored> {
         let script = self.script.clone();
-        let scope = Scope { package: &script.package, bindings: &script.bindings };
+        let scope = Scope {
+            package: &script.package,
+            bindings: &script.bindings,
+        };
         match replay_of(node, &scope) {
             Ok(stored) => stored,
             Err(text) => {
@@ -1048,9 +1240,14 @@ pub fn replay_of(node: &Node, scope: &Scope<'_>) -> Result<Option<Stored>, Strin
     let mut stored = Stored::default();
     let any = |node: &Node| message::build_any(node, scope).map_err(|error| error.to_string());
     if let Some(snapshot) = node.get("snapshot") {
-        let sequence = snapshot.get("sequence").and_then(Node::as_text).and_then(|t| t.parse().ok());
+        let sequence = snapshot
+            .get("sequence")
+            .and_then(Node::as_text)
+            .and_then(|t| t.parse().ok());
         let sequence: i64 = sequence.ok_or("a replayed snapshot needs its `sequence`")?;
-        let value = snapshot.get("value").ok_or("a replayed snapshot needs its `value`")?;
+        let value = snapshot
+            .get("value")
+            .ok_or("a replayed snapshot needs its `value`")?;
         stored.snapshot = Some((sequence, any(value)?));
         stored.events = vec![Any::default(); usize::try_from(sequence).unwrap_or(0)];
     }
@@ -1064,11 +1261,23 @@ pub fn replay_of(node: &Node, scope: &Scope<'_>) -> Result<Option<Stored>, Strin
 
 fn back(path: &str) -> Act {
     let (from, hop) = (Party::Proxy, Hop::Back);
-    Act::Open { from, hop, path: path.to_owned(), metadata: Vec::new() }
+    Act::Open {
+        from,
+        hop,
+        path: path.to_owned(),
+        metadata: Vec::new(),
+    }
 }
 
 fn end_status(node: Option<&Node>) -> (i32, String) {
-    let text = |key: &str| node.and_then(|n| n.get(key)).and_then(Node::as_text).unwrap_or_default();
-    let code = expand::STATUS.iter().position(|s| *s == text("status")).unwrap_or(0);
+    let text = |key: &str| {
+        node.and_then(|n| n.get(key))
+            .and_then(Node::as_text)
+            .unwrap_or_default()
+    };
+    let code = expand::STATUS
+        .iter()
+        .position(|s| *s == text("status"))
+        .unwrap_or(0);
     (code as i32, text("message").to_owned())
 }

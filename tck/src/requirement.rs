@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 /// How much a requirement asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// MUST and MUST NOT: a deviation fails.
@@ -61,7 +63,8 @@ impl Requirements {
                 match parse(file, &paragraph) {
                     None => {}
                     Some(Ok(requirement)) => {
-                        if let Some(old) = all.by_name.insert(requirement.name.clone(), requirement) {
+                        if let Some(old) = all.by_name.insert(requirement.name.clone(), requirement)
+                        {
                             errors.push(format!("{file}:{line}: `{}` is named twice", old.name));
                         }
                     }
@@ -71,14 +74,20 @@ impl Requirements {
         }
         for (file, text) in chapters.iter().filter(|(file, _)| *file == "untestable.md") {
             for (line, row) in text.lines().enumerate() {
-                let Some((name, reason)) = untestable_row(row) else { continue };
+                let Some((name, reason)) = untestable_row(row) else {
+                    continue;
+                };
                 match all.by_name.get_mut(name) {
                     Some(requirement) => requirement.untestable = Some(reason.to_owned()),
                     None => errors.push(format!("{file}:{}: no requirement `{name}`", line + 1)),
                 }
             }
         }
-        if errors.is_empty() { Ok(all) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(all)
+        } else {
+            Err(errors)
+        }
     }
 
     /// The requirement of this name.
@@ -131,18 +140,35 @@ fn parse(file: &str, paragraph: &str) -> Option<Result<Requirement, String>> {
     let rest = paragraph.strip_prefix("**`")?;
     let (name, rest) = rest.split_once("`**")?;
     let chapter = file.trim_end_matches(".md");
-    if name.split_once('.').is_none_or(|(c, slug)| c != chapter || slug.is_empty()) {
-        return Some(Err(format!("`{name}` should be named `{chapter}.slug`, after its chapter")));
+    if name
+        .split_once('.')
+        .is_none_or(|(c, slug)| c != chapter || slug.is_empty())
+    {
+        return Some(Err(format!(
+            "`{name}` should be named `{chapter}.slug`, after its chapter"
+        )));
     }
     let sentence = first_sentence(rest.trim()).replace('`', "");
     let Some((_, level)) = KEYWORDS.iter().find(|(word, _)| sentence.contains(word)) else {
-        return Some(Err(format!("`{name}` has no keyword (MUST, MUST NOT, SHOULD, SHOULD NOT, MAY)")));
+        return Some(Err(format!(
+            "`{name}` has no keyword (MUST, MUST NOT, SHOULD, SHOULD NOT, MAY)"
+        )));
     };
-    let party = match sentence.split_whitespace().take(3).collect::<Vec<_>>().join(" ").to_lowercase() {
+    let party = match sentence
+        .split_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_lowercase()
+    {
         s if s.contains("user function") => Party::Function,
         s if s.contains("proxy") => Party::Proxy,
         s if s.contains("client") => Party::Client,
-        _ => return Some(Err(format!("`{name}` should begin with the party that it binds"))),
+        _ => {
+            return Some(Err(format!(
+                "`{name}` should begin with the party that it binds"
+            )));
+        }
     };
     Some(Ok(Requirement {
         name: name.to_owned(),
@@ -193,9 +219,13 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
-        let text = "**`z.y`** The proxy MUST.\n\n**`x.a`** The proxy does.\n\n**`x.b`** Somebody MUST.\n";
+        let text =
+            "**`z.y`** The proxy MUST.\n\n**`x.a`** The proxy does.\n\n**`x.b`** Somebody MUST.\n";
         let errors = Requirements::read(&[("x.md", text)]).unwrap_err();
         assert_eq!(errors.len(), 3);
-        assert!(errors[1].starts_with("x.md:3: `x.a` has no keyword"), "{errors:?}");
+        assert!(
+            errors[1].starts_with("x.md:3: `x.a` has no keyword"),
+            "{errors:?}"
+        );
     }
 }

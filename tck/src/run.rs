@@ -13,9 +13,9 @@ use crate::scenario::{Role, Scenario, StepKind};
 use crate::system::{System, Waivers};
 use crate::{cast, explore, judge};
 use cast::Limits;
-use stages::Stages;
 pub use mutants::{Fate, Fates, mutants};
 pub use stages::StageError;
+use stages::Stages;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,17 +70,26 @@ pub fn needs_own_subject(scenario: &Scenario) -> bool {
         _ => false,
     };
     scenario.spec.is_some()
-        || scenario.chart.iter().any(|step| process(&step.kind) || inside(&step.kind))
+        || scenario
+            .chart
+            .iter()
+            .any(|step| process(&step.kind) || inside(&step.kind))
 }
 
 /// Runs everything and reports.
 ///
 /// # Errors
 /// The system under test can't be reached or started.
-pub async fn run(options: RunOptions, progress: &dyn Fn(Progress<'_>)) -> Result<Report, StageError> {
+pub async fn run(
+    options: RunOptions,
+    progress: &dyn Fn(Progress<'_>),
+) -> Result<Report, StageError> {
     let began = Instant::now();
     let mut collected = Collected::default();
-    options.system.prepare(&options.roles, |line| progress(Progress::Preparing(line))).await?;
+    options
+        .system
+        .prepare(&options.roles, |line| progress(Progress::Preparing(line)))
+        .await?;
     for role in &options.roles {
         run_role(&options, *role, progress, &mut collected).await?;
     }
@@ -105,7 +114,10 @@ async fn run_role(
     collected: &mut Collected,
 ) -> Result<(), StageError> {
     let limits = Limits::scaled(options.time_scale);
-    let brief = options.scenarios.iter().any(|scenario| expand::passivates(scenario));
+    let brief = options
+        .scenarios
+        .iter()
+        .any(|scenario| expand::passivates(scenario));
     let stages = Arc::new(Stages::open(&options.system, role, brief, limits).await?);
     let (tasks, skipped) = plan(options, role, &stages);
     progress(Progress::Role(role, tasks.len()));
@@ -147,7 +159,14 @@ async fn play_all(
     let own = Arc::new(Semaphore::new(2));
     let mut playing = JoinSet::new();
     for task in tasks {
-        let (stages, places) = (stages.clone(), if task.own_subject { own.clone() } else { places.clone() });
+        let (stages, places) = (
+            stages.clone(),
+            if task.own_subject {
+                own.clone()
+            } else {
+                places.clone()
+            },
+        );
         playing.spawn(async move {
             let streams = u32::try_from(task.streams().clamp(1, jobs.max(1))).unwrap_or(1);
             let streams = if task.own_subject { 1 } else { streams };
@@ -202,7 +221,10 @@ fn result_of(
         instance,
         role,
         title: scenario.title.clone(),
-        source: Place { file: scenario.source.name.clone(), line },
+        source: Place {
+            file: scenario.source.name.clone(),
+            line,
+        },
         outcome,
         findings: Vec::new(),
         step_line: None,
@@ -261,7 +283,10 @@ async fn generated(
 impl Collected {
     fn add(&mut self, options: &RunOptions, played: Played, progress: &dyn Fn(Progress<'_>)) {
         for name in &played.judgement.covered {
-            self.covered.entry(name.clone()).or_default().insert(played.result.role);
+            self.covered
+                .entry(name.clone())
+                .or_default()
+                .insert(played.result.role);
         }
         for choice in &played.judgement.choices {
             self.choices.insert((choice.clone(), played.result.role));
@@ -271,11 +296,14 @@ impl Collected {
             "cloudstate-tck run {} --role {} --filter '{}'",
             options.named, result.role, result.name
         );
-        let failed = matches!(result.outcome, Outcome::Ran { verdict } if verdict != judge::Verdict::Pass);
+        let failed =
+            matches!(result.outcome, Outcome::Ran { verdict } if verdict != judge::Verdict::Pass);
         if let (true, Some(folder)) = (failed, &options.transcripts) {
             match task::write_transcript(folder, &result, &played.scenario, &played.transcript) {
                 Ok(path) => result.transcript = Some(path),
-                Err(error) => result.error = Some(format!("its transcript can't be written: {error}")),
+                Err(error) => {
+                    result.error = Some(format!("its transcript can't be written: {error}"))
+                }
             }
         }
         options.system.waivers.excuse(&mut result);
@@ -293,11 +321,21 @@ impl Collected {
     }
 
     fn report(mut self, options: &RunOptions) -> Report {
-        self.results.sort_by(|a, b| (a.role, &a.name, &a.instance).cmp(&(b.role, &b.name, &b.instance)));
-        let checked = |name: &str| self.covered.get(name).into_iter().flatten().copied().collect();
+        self.results
+            .sort_by(|a, b| (a.role, &a.name, &a.instance).cmp(&(b.role, &b.name, &b.instance)));
+        let checked = |name: &str| {
+            self.covered
+                .get(name)
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect()
+        };
         let requirements = Requirements::embedded()
             .iter()
-            .map(|requirement| RequirementResult::new(requirement, checked(&requirement.name), &self.results))
+            .map(|requirement| {
+                RequirementResult::new(requirement, checked(&requirement.name), &self.results)
+            })
             .collect();
         Report {
             schema: SCHEMA_VERSION,
@@ -314,8 +352,16 @@ impl Collected {
             roles: options.roles.clone(),
             seed: options.seed,
             requirements,
-            choices: self.choices.iter().map(|(choice, role)| choice_of(choice, *role)).collect(),
-            waivers: waivers(&options.system.waivers, &self.results, options.strict_waivers),
+            choices: self
+                .choices
+                .iter()
+                .map(|(choice, role)| choice_of(choice, *role))
+                .collect(),
+            waivers: waivers(
+                &options.system.waivers,
+                &self.results,
+                options.strict_waivers,
+            ),
             scenarios: self.results,
         }
     }
@@ -324,7 +370,12 @@ impl Collected {
 fn choice_of(text: &str, role: Role) -> Choice {
     let (about, took) = text.split_once(": ").unwrap_or((text, ""));
     let question = about.rsplit('.').next().unwrap_or(about).replace('-', " ");
-    Choice { about: about.to_owned(), role, question, took: took.to_owned() }
+    Choice {
+        about: about.to_owned(),
+        role,
+        question,
+        took: took.to_owned(),
+    }
 }
 
 fn waivers(waivers: &Waivers, results: &[ScenarioResult], strict: bool) -> crate::report::Waivers {

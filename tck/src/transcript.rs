@@ -119,10 +119,14 @@ mod hex_bytes {
         let nibble = |c: u8| (c as char).to_digit(16).map(|n| n as u8);
         let digits: Option<Vec<u8>> = text.bytes().map(nibble).collect();
         match digits {
-            Some(digits) if digits.len() % 2 == 0 => {
-                Ok(digits.chunks(2).map(|c| (c[0] << 4) | c[1]).collect::<Vec<u8>>().into())
-            }
-            _ => Err(D::Error::custom("expected an even number of hexadecimal digits")),
+            Some(digits) if digits.len() % 2 == 0 => Ok(digits
+                .chunks(2)
+                .map(|c| (c[0] << 4) | c[1])
+                .collect::<Vec<u8>>()
+                .into()),
+            _ => Err(D::Error::custom(
+                "expected an even number of hexadecimal digits",
+            )),
         }
     }
 }
@@ -150,7 +154,11 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Recorder { began: Instant::now(), entries: Vec::new(), streams: 0 }
+        Recorder {
+            began: Instant::now(),
+            entries: Vec::new(),
+            streams: 0,
+        }
     }
 }
 
@@ -172,7 +180,15 @@ impl Recorder {
     ) -> &Entry {
         let index = self.entries.len();
         let at = self.began.elapsed().as_micros() as u64;
-        self.entries.push(Entry { seq: index as u64, at, hop, stream, from, by_kit, what });
+        self.entries.push(Entry {
+            seq: index as u64,
+            at,
+            hop,
+            stream,
+            from,
+            by_kit,
+            what,
+        });
         &self.entries[index]
     }
 

@@ -3,8 +3,8 @@
 //!
 //! Messages are bytes here; what they mean is decided above. See the gRPC over HTTP/2 specification.
 
-use futures_util::{Stream, StreamExt as _, stream};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -63,11 +63,19 @@ pub struct Status {
 impl Status {
     /// gRPC status OK, as trailers.
     pub fn ok() -> Status {
-        Status { code: 0, message: String::new(), trailers: true }
+        Status {
+            code: 0,
+            message: String::new(),
+            trailers: true,
+        }
     }
 
     fn broken(code: i32, message: impl Into<String>) -> Status {
-        Status { code, message: message.into(), trailers: false }
+        Status {
+            code,
+            message: message.into(),
+            trailers: false,
+        }
     }
 }
 
@@ -95,7 +103,10 @@ impl Connection {
             .await
             .map_err(io::Error::other)?;
         tokio::spawn(connection);
-        Ok(Connection { sender, authority: address.to_string() })
+        Ok(Connection {
+            sender,
+            authority: address.to_string(),
+        })
     }
 
     /// Begins a call. Nothing is awaited here: many servers send headers only with their first message.
@@ -115,7 +126,12 @@ impl Connection {
             sender.ready().await.map_err(|e| chain(&e))?;
             sender.send_request(request).await.map_err(|e| chain(&e))
         };
-        (Sender { frames: Some(frames) }, Receiver::awaiting(Box::pin(response)))
+        (
+            Sender {
+                frames: Some(frames),
+            },
+            Receiver::awaiting(Box::pin(response)),
+        )
     }
 
     /// The connection is gone; a new one is needed.
@@ -142,7 +158,9 @@ impl Connection {
 fn queue() -> (mpsc::Sender<Result<Frame<Bytes>, io::Error>>, Body) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     // Many small messages travel in few DATA frames: an HTTP/2 peer may take a flood of frames for an attack.
-    let merged = ReceiverStream::new(receiver).ready_chunks(QUEUE).flat_map(|ready| stream::iter(merge(ready)));
+    let merged = ReceiverStream::new(receiver)
+        .ready_chunks(QUEUE)
+        .flat_map(|ready| stream::iter(merge(ready)));
     (sender, StreamBody::new(Box::pin(merged)))
 }
 
@@ -219,7 +237,9 @@ impl Sender {
     /// Called side: ends the call with a status in trailers.
     pub async fn end(&mut self, code: i32, message: &str) {
         if let Some(frames) = self.frames.take() {
-            let _ = frames.send(Ok(Frame::trailers(trailers(code, message)))).await;
+            let _ = frames
+                .send(Ok(Frame::trailers(trailers(code, message))))
+                .await;
         }
     }
 
@@ -297,22 +317,36 @@ enum State {
 
 impl std::fmt::Debug for Receiver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Receiver").field("called", &self.called).finish_non_exhaustive()
+        f.debug_struct("Receiver")
+            .field("called", &self.called)
+            .finish_non_exhaustive()
     }
 }
 
 impl Receiver {
     fn awaiting(response: ResponseFuture) -> Receiver {
-        Receiver { state: State::Awaiting(response), buffer: BytesMut::new(), called: false }
+        Receiver {
+            state: State::Awaiting(response),
+            buffer: BytesMut::new(),
+            called: false,
+        }
     }
 
     /// A receiver with nothing more to give.
     pub fn ended() -> Receiver {
-        Receiver { state: State::Over, buffer: BytesMut::new(), called: true }
+        Receiver {
+            state: State::Over,
+            buffer: BytesMut::new(),
+            called: true,
+        }
     }
 
     fn of_request(body: Incoming) -> Receiver {
-        Receiver { state: State::Body(body), buffer: BytesMut::new(), called: true }
+        Receiver {
+            state: State::Body(body),
+            buffer: BytesMut::new(),
+            called: true,
+        }
     }
 
     /// The next event. After an [`Event::End`], and on the called side after [`Event::HalfClose`], the call is
@@ -375,8 +409,14 @@ impl Receiver {
             .get("content-type")
             .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
         if head.status != 200 || !grpc {
-            let kind = head.headers.get("content-type").map_or("nothing", |v| v.to_str().unwrap_or("?"));
-            let text = format!("the answer is HTTP {} with {kind}, not gRPC", head.status.as_u16());
+            let kind = head
+                .headers
+                .get("content-type")
+                .map_or("nothing", |v| v.to_str().unwrap_or("?"));
+            let text = format!(
+                "the answer is HTTP {} with {kind}, not gRPC",
+                head.status.as_u16()
+            );
             return self.over(Status::broken(2, text));
         }
         self.state = State::Body(body);
@@ -384,13 +424,17 @@ impl Receiver {
     }
 
     fn take_message(&mut self) -> Result<Option<Bytes>, String> {
-        let Some(prefix) = self.buffer.get(..5) else { return Ok(None) };
+        let Some(prefix) = self.buffer.get(..5) else {
+            return Ok(None);
+        };
         let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
         if prefix[0] != 0 {
             return Err("a compressed message, though no compression was offered".to_owned());
         }
         if length > MESSAGE_LIMIT {
-            return Err(format!("a message of {length} bytes; the kit's limit is {MESSAGE_LIMIT}"));
+            return Err(format!(
+                "a message of {length} bytes; the kit's limit is {MESSAGE_LIMIT}"
+            ));
         }
         if self.buffer.len() < 5 + length {
             return Ok(None);
@@ -401,9 +445,21 @@ impl Receiver {
 }
 
 fn read_status(headers: &HeaderMap) -> Option<Status> {
-    let code = headers.get("grpc-status")?.to_str().ok()?.parse().unwrap_or(2);
-    let message = headers.get("grpc-message").and_then(|v| v.to_str().ok()).unwrap_or("");
-    Some(Status { code, message: percent_decode(message), trailers: true })
+    let code = headers
+        .get("grpc-status")?
+        .to_str()
+        .ok()?
+        .parse()
+        .unwrap_or(2);
+    let message = headers
+        .get("grpc-message")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
+    Some(Status {
+        code,
+        message: percent_decode(message),
+        trailers: true,
+    })
 }
 
 /// Headers that the transport owns, left out of metadata.
@@ -424,7 +480,12 @@ fn metadata(headers: &HeaderMap) -> Metadata {
     let mut all: Metadata = headers
         .iter()
         .filter(|(name, _)| own(name))
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
         .collect();
     all.sort();
     all
@@ -482,11 +543,15 @@ fn accept(request: Request<Incoming>, calls: &mpsc::UnboundedSender<Called>) -> 
         path: head.uri.path().to_owned(),
         metadata: metadata(&head.headers),
         receiver: Receiver::of_request(body),
-        sender: Sender { frames: Some(frames) },
+        sender: Sender {
+            frames: Some(frames),
+        },
     };
     let _ = calls.send(called);
     let mut response = Response::new(answer);
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+    response
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static("application/grpc"));
     response
 }
 
@@ -520,7 +585,10 @@ mod tests {
         let large = Bytes::from(vec![7; 3 << 20]);
         let (messages, status) = connection.unary("/a/b", large.clone()).await;
         assert_eq!(messages, [large]);
-        assert_eq!((status.code, status.message.as_str(), status.trailers), (5, "größer %", true));
+        assert_eq!(
+            (status.code, status.message.as_str(), status.trailers),
+            (5, "größer %", true)
+        );
     }
 
     #[tokio::test]

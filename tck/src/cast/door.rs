@@ -67,7 +67,12 @@ impl Claims {
     }
 
     fn find(&self, is: impl Fn(&Owner) -> bool) -> Option<Owner> {
-        self.with(|all| all.owners.iter().find(|owner| owner.exclusive || is(owner)).cloned())
+        self.with(|all| {
+            all.owners
+                .iter()
+                .find(|owner| owner.exclusive || is(owner))
+                .cloned()
+        })
     }
 
     fn of_text(&self, text: &str) -> Option<Owner> {
@@ -84,7 +89,8 @@ impl Claims {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.claims.with(|all| all.owners.retain(|owner| owner.number != self.number));
+        self.claims
+            .with(|all| all.owners.retain(|owner| owner.number != self.number));
     }
 }
 
@@ -113,7 +119,12 @@ impl Door {
                 while answering.try_join_next().is_some() {}
             }
         });
-        Ok(Door { address, claims, discovered, _serving: serving })
+        Ok(Door {
+            address,
+            claims,
+            discovered,
+            _serving: serving,
+        })
     }
 
     /// Where it is.
@@ -123,15 +134,33 @@ impl Door {
 
     /// From now on what belongs to the script's entities goes to this mailbox.
     pub fn claim(&self, script: &Script, mailbox: Mailbox) -> Claim {
-        let ids = script.bindings.values().filter(|id| !id.is_empty()).cloned().collect();
-        let payloads = script.calls.iter().map(|call| call.payload.clone()).collect();
+        let ids = script
+            .bindings
+            .values()
+            .filter(|id| !id.is_empty())
+            .cloned()
+            .collect();
+        let payloads = script
+            .calls
+            .iter()
+            .map(|call| call.payload.clone())
+            .collect();
         let exclusive = crate::run::needs_own_subject(&script.scenario);
         let number = self.claims.with(|all| {
             all.next += 1;
-            all.owners.push(Owner { number: all.next, ids, payloads, mailbox, exclusive });
+            all.owners.push(Owner {
+                number: all.next,
+                ids,
+                payloads,
+                mailbox,
+                exclusive,
+            });
             all.next
         });
-        Claim { claims: self.claims.clone(), number }
+        Claim {
+            claims: self.claims.clone(),
+            number,
+        }
     }
 
     /// Waits until a proxy has called `discover` and was answered.
@@ -162,7 +191,12 @@ impl Porter {
             protocol::DISCOVER => self.discover(called).await,
             protocol::REPORT_ERROR => self.report(called).await,
             protocol::EVENT_SOURCED => self.entity(called).await,
-            _ => called.sender.end(12, "the kit's function doesn't serve this").await,
+            _ => {
+                called
+                    .sender
+                    .end(12, "the kit's function doesn't serve this")
+                    .await
+            }
         }
     }
 
@@ -180,9 +214,14 @@ impl Porter {
 
     async fn report(self, mut called: Called) {
         let Event::Message(bytes) = called.receiver.next().await else {
-            return called.sender.end(3, "reportError needs a UserFunctionError").await;
+            return called
+                .sender
+                .end(3, "reportError needs a UserFunctionError")
+                .await;
         };
-        let text = UserFunctionError::decode(bytes.clone()).map(|error| error.message).unwrap_or_default();
+        let text = UserFunctionError::decode(bytes.clone())
+            .map(|error| error.message)
+            .unwrap_or_default();
         if let Some(owner) = self.claims.of_text(&text) {
             self.tell(&owner, &called.path, &called.metadata, bytes.clone());
         }
@@ -203,7 +242,10 @@ impl Porter {
             receiver: Receiver::ended(),
             sender: Sender::closed(),
         };
-        let _ = owner.mailbox.send(Arrival::Called(Box::new(copy), vec![Event::Message(message)]));
+        let _ = owner.mailbox.send(Arrival::Called(
+            Box::new(copy),
+            vec![Event::Message(message)],
+        ));
     }
 
     /// Reads until it is known whose stream this is.
@@ -216,7 +258,9 @@ impl Porter {
                     FromProxy::Init { entity, .. } => self.claims.of_text(&entity),
                     FromProxy::Command(command) => {
                         let payload = command.payload.unwrap_or_default().value;
-                        self.claims.of_text(&command.entity_id).or_else(|| self.claims.of_payload(&payload))
+                        self.claims
+                            .of_text(&command.entity_id)
+                            .or_else(|| self.claims.of_payload(&payload))
                     }
                     _ => None,
                 },

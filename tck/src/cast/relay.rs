@@ -50,7 +50,10 @@ impl Relay {
                 while relaying.try_join_next().is_some() {}
             }
         });
-        Ok(Relay { address, _serving: serving })
+        Ok(Relay {
+            address,
+            _serving: serving,
+        })
     }
 
     /// Where it is.
@@ -59,8 +62,19 @@ impl Relay {
     }
 }
 
-async fn relay(called: Called, target: Connection, call: Direction, back: Direction, rules: Arc<Vec<Rule>>) {
-    let Called { path, metadata, mut receiver, sender: mut answers } = called;
+async fn relay(
+    called: Called,
+    target: Connection,
+    call: Direction,
+    back: Direction,
+    rules: Arc<Vec<Rule>>,
+) {
+    let Called {
+        path,
+        metadata,
+        mut receiver,
+        sender: mut answers,
+    } = called;
     let (mut asks, mut answered) = target.call(&path, &metadata);
     let (mut there, mut here) = (Way::new(call, &path), Way::new(back, &path));
     let mut asking = true;

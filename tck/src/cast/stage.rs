@@ -24,19 +24,33 @@ pub struct Subject {
 impl Subject {
     /// A party that somebody else runs.
     pub fn at(address: SocketAddr) -> Subject {
-        Subject { address, connection: Mutex::default(), process: None, folder: None }
+        Subject {
+            address,
+            connection: Mutex::default(),
+            process: None,
+            folder: None,
+        }
     }
 
     /// A party that the kit runs.
     pub fn managed(process: Managed) -> Subject {
         let address = process.address();
         let process = Some(Mutex::new(process));
-        Subject { address, connection: Mutex::default(), process, folder: None }
+        Subject {
+            address,
+            connection: Mutex::default(),
+            process,
+            folder: None,
+        }
     }
 
     /// A party that the kit runs, called through a relay; its folder goes with it.
     pub fn managed_behind(process: Managed, relay: SocketAddr, folder: PathBuf) -> Subject {
-        Subject { address: relay, folder: Some(folder), ..Subject::managed(process) }
+        Subject {
+            address: relay,
+            folder: Some(folder),
+            ..Subject::managed(process)
+        }
     }
 
     /// Where it is.
@@ -68,7 +82,12 @@ impl Subject {
 
     /// Its process has ended, though nobody asked for that: how.
     pub async fn died(&self) -> Option<String> {
-        self.process.as_ref()?.lock().await.ends_within(Duration::from_millis(200)).await
+        self.process
+            .as_ref()?
+            .lock()
+            .await
+            .ends_within(Duration::from_millis(200))
+            .await
     }
 
     /// Starts its process again, if it ended.
@@ -76,7 +95,9 @@ impl Subject {
     /// # Errors
     /// It doesn't get ready in time.
     pub async fn revive(&self, patience: Duration) -> Result<(), StartError> {
-        let Some(process) = &self.process else { return Ok(()) };
+        let Some(process) = &self.process else {
+            return Ok(());
+        };
         let mut process = process.lock().await;
         if process.died().is_some() {
             process.kill().await;
@@ -181,13 +202,22 @@ impl Stage {
     ///
     /// # Errors
     /// It isn't the kit's to start, or it doesn't start in time.
-    pub async fn start(&self, party: Party, wait: bool, patience: Duration) -> Result<(), StartError> {
+    pub async fn start(
+        &self,
+        party: Party,
+        wait: bool,
+        patience: Duration,
+    ) -> Result<(), StartError> {
         let Some(process) = self.process(party) else {
             return Err(StartError::not_managed(party));
         };
         let mut process = process.lock().await;
         process.start().await?;
-        if wait { process.accepts(patience).await } else { Ok(()) }
+        if wait {
+            process.accepts(patience).await
+        } else {
+            Ok(())
+        }
     }
 
     fn process(&self, party: Party) -> Option<&Mutex<Managed>> {
@@ -203,6 +233,8 @@ impl Stage {
 async fn connection(subject: Option<&Subject>, party: &str) -> io::Result<Connection> {
     match subject {
         Some(subject) => subject.connection().await,
-        None => Err(io::Error::other(format!("there is no {party} in this role"))),
+        None => Err(io::Error::other(format!(
+            "there is no {party} in this role"
+        ))),
     }
 }

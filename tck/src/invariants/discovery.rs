@@ -33,7 +33,8 @@ pub fn check(spec: &EntitySpec) -> Vec<(&'static str, Option<String>)> {
 fn version(spec: &EntitySpec) -> Option<String> {
     let info = spec.service_info.clone().unwrap_or_default();
     let (major, minor) = (info.protocol_major_version, info.protocol_minor_version);
-    ((major, minor) != (0, 2)).then(|| format!("the announced protocol version is {major}.{minor}, not 0.2"))
+    ((major, minor) != (0, 2))
+        .then(|| format!("the announced protocol version is {major}.{minor}, not 0.2"))
 }
 
 fn imports(spec: &EntitySpec) -> Option<String> {
@@ -43,23 +44,42 @@ fn imports(spec: &EntitySpec) -> Option<String> {
     };
     let names: BTreeSet<&str> = set.file.iter().map(|file| file.name()).collect();
     let missing = set.file.iter().find_map(|file| {
-        let import = file.dependency.iter().find(|import| !names.contains(import.as_str()))?;
-        Some(format!("{} imports {import}, which is not in the descriptor set", file.name()))
+        let import = file
+            .dependency
+            .iter()
+            .find(|import| !names.contains(import.as_str()))?;
+        Some(format!(
+            "{} imports {import}, which is not in the descriptor set",
+            file.name()
+        ))
     });
     missing.or_else(|| {
         let linked = DescriptorPool::decode(spec.proto.as_slice());
-        linked.err().map(|error| format!("the descriptors don't link: {error}"))
+        linked
+            .err()
+            .map(|error| format!("the descriptors don't link: {error}"))
     })
 }
 
 fn types(spec: &EntitySpec) -> Option<String> {
-    let unknown = spec.entities.iter().find(|entity| !TYPES.contains(&entity.entity_type.as_str()))?;
-    Some(format!("{} has the unknown entity type {:?}", unknown.service_name, unknown.entity_type))
+    let unknown = spec
+        .entities
+        .iter()
+        .find(|entity| !TYPES.contains(&entity.entity_type.as_str()))?;
+    Some(format!(
+        "{} has the unknown entity type {:?}",
+        unknown.service_name, unknown.entity_type
+    ))
 }
 
 fn persistence(spec: &EntitySpec) -> Option<String> {
-    let stateful = spec.entities.iter().filter(|entity| entity.entity_type != TYPES[3]);
-    let empty = stateful.into_iter().find(|entity| entity.persistence_id.is_empty())?;
+    let stateful = spec
+        .entities
+        .iter()
+        .filter(|entity| entity.entity_type != TYPES[3]);
+    let empty = stateful
+        .into_iter()
+        .find(|entity| entity.persistence_id.is_empty())?;
     Some(format!("{} has no persistence id", empty.service_name))
 }
 
@@ -70,34 +90,63 @@ fn services(spec: &EntitySpec) -> Option<String> {
         .file
         .iter()
         .flat_map(|file| {
-            let prefix = if file.package().is_empty() { String::new() } else { format!("{}.", file.package()) };
-            file.service.iter().map(move |service| format!("{prefix}{}", service.name()))
+            let prefix = if file.package().is_empty() {
+                String::new()
+            } else {
+                format!("{}.", file.package())
+            };
+            file.service
+                .iter()
+                .map(move |service| format!("{prefix}{}", service.name()))
         })
         .collect();
-    let missing = spec.entities.iter().find(|entity| !described.contains(&entity.service_name))?;
-    Some(format!("the service {} is not in the descriptor set", missing.service_name))
+    let missing = spec
+        .entities
+        .iter()
+        .find(|entity| !described.contains(&entity.service_name))?;
+    Some(format!(
+        "the service {} is not in the descriptor set",
+        missing.service_name
+    ))
 }
 
 const MODELS: [(&str, &str); 3] = [
-    ("cloudstate.tck.model.EventSourcedTckModel", "event-sourced-tck-model"),
+    (
+        "cloudstate.tck.model.EventSourcedTckModel",
+        "event-sourced-tck-model",
+    ),
     ("cloudstate.tck.model.EventSourcedTwo", "event-sourced-two"),
-    ("cloudstate.tck.model.EventSourcedConfigured", "event-sourced-configured"),
+    (
+        "cloudstate.tck.model.EventSourcedConfigured",
+        "event-sourced-configured",
+    ),
 ];
 
 fn model_persistence(spec: &EntitySpec) -> Option<String> {
     spec.entities.iter().find_map(|entity| {
-        let (_, expected) = MODELS.iter().find(|(service, _)| *service == entity.service_name)?;
+        let (_, expected) = MODELS
+            .iter()
+            .find(|(service, _)| *service == entity.service_name)?;
         let announced = &entity.persistence_id;
         (announced != expected).then(|| {
-            format!("{} has the persistence id {announced:?}, not {expected:?}", entity.service_name)
+            format!(
+                "{} has the persistence id {announced:?}, not {expected:?}",
+                entity.service_name
+            )
         })
     })
 }
 
 /// `None`: the model isn't served.
 fn configured(spec: &EntitySpec) -> Option<Option<String>> {
-    let entity = spec.entities.iter().find(|entity| entity.service_name == MODELS[2].0)?;
-    let strategy = entity.passivation_strategy.as_ref().and_then(|s| s.strategy.as_ref());
+    let entity = spec
+        .entities
+        .iter()
+        .find(|entity| entity.service_name == MODELS[2].0)?;
+    let strategy = entity
+        .passivation_strategy
+        .as_ref()
+        .and_then(|s| s.strategy.as_ref());
     let announced = strategy.map(|Strategy::Timeout(timeout)| timeout.timeout);
     Some((announced != Some(100)).then(|| {
         let announced = announced.map_or("none".to_owned(), |ms| format!("{ms} ms"));

@@ -29,7 +29,14 @@ pub fn check(bench: &mut Bench<'_>) {
             MoveKind::Message { from, node, .. } => raw(bench, aligned, *from, node),
             MoveKind::Reported(text) => reported(bench, aligned, text.as_ref()),
             MoveKind::Discover(Some(node)) => {
-                compare(bench, aligned, Party::Proxy, node, "cloudstate.ProxyInfo", "discovery.announces-version");
+                compare(
+                    bench,
+                    aligned,
+                    Party::Proxy,
+                    node,
+                    "cloudstate.ProxyInfo",
+                    "discovery.announces-version",
+                );
             }
             MoveKind::Spec(node) => spec(bench, aligned, node.as_ref()),
             _ => {}
@@ -46,7 +53,9 @@ fn evaluated(bench: &mut Bench<'_>, aligned: &Aligned, party: Party) {
 }
 
 fn bytes_of(bench: &Bench<'_>, entry: u64) -> Bytes {
-    let entry = usize::try_from(entry).ok().and_then(|at| bench.case.transcript.entries.get(at));
+    let entry = usize::try_from(entry)
+        .ok()
+        .and_then(|at| bench.case.transcript.entries.get(at));
     match entry.map(|entry| &entry.what) {
         Some(What::Message { bytes }) => bytes.clone(),
         _ => Bytes::new(),
@@ -64,12 +73,18 @@ fn objection(aligned: &Aligned, blame: Party, summary: impl Into<String>) -> Obj
 }
 
 fn differs(path: &str, expected: impl ToString, received: impl ToString) -> Mismatch {
-    Mismatch { path: path.to_owned(), expected: expected.to_string(), received: received.to_string() }
+    Mismatch {
+        path: path.to_owned(),
+        expected: expected.to_string(),
+        received: received.to_string(),
+    }
 }
 
 /// A command: everything in it follows from the call.
 fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
-    let FromProxy::Command(command) = protocol::read_in(&bytes_of(bench, aligned.entry)) else { return };
+    let FromProxy::Command(command) = protocol::read_in(&bytes_of(bench, aligned.entry)) else {
+        return;
+    };
     let payload = command.payload.unwrap_or_default();
     let input = call.input.as_ref().map_or("", |input| input.full_name());
     let url = format!("{}{input}", protocol::PROTOBUF);
@@ -80,12 +95,35 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     };
     let entity = call.key.as_ref().map_or("", |key| &key.entity);
     let keys = bench.verified_by(aligned.index, Party::Proxy, true);
-    let keys = keys.into_iter().find(|name| name.starts_with("entity-keys."));
-    let key = keys.as_deref().unwrap_or("entity-keys.key-option").to_owned();
+    let keys = keys
+        .into_iter()
+        .find(|name| name.starts_with("entity-keys."));
+    let key = keys
+        .as_deref()
+        .unwrap_or("entity-keys.key-option")
+        .to_owned();
     let checks = [
-        (key.as_str(), "entity_id", entity == command.entity_id, entity.to_owned(), command.entity_id),
-        ("commands.bare-method-name", "name", call.method == command.name, call.method.clone(), command.name),
-        ("commands.payload-type", "payload.type_url", url == payload.type_url, url.clone(), payload.type_url.clone()),
+        (
+            key.as_str(),
+            "entity_id",
+            entity == command.entity_id,
+            entity.to_owned(),
+            command.entity_id,
+        ),
+        (
+            "commands.bare-method-name",
+            "name",
+            call.method == command.name,
+            call.method.clone(),
+            command.name,
+        ),
+        (
+            "commands.payload-type",
+            "payload.type_url",
+            url == payload.type_url,
+            url.clone(),
+            payload.type_url.clone(),
+        ),
         (
             unchanged,
             "payload.value",
@@ -97,7 +135,11 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     for (requirement, path, equal, expected, received) in checks {
         bench.covered(requirement);
         if !equal {
-            let mut objection = objection(aligned, Party::Proxy, format!("the command's {path} is not the client's"));
+            let mut objection = objection(
+                aligned,
+                Party::Proxy,
+                format!("the command's {path} is not the client's"),
+            );
             objection.mismatches.push(differs(path, expected, received));
             bench.object(requirement, objection);
         }
@@ -105,15 +147,28 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     if let Origin::Effect { .. } = call.origin {
         bench.covered("effects.executed");
     }
-    metadata(bench, aligned, call, command.metadata.unwrap_or_default().entries);
+    metadata(
+        bench,
+        aligned,
+        call,
+        command.metadata.unwrap_or_default().entries,
+    );
     if let (Some(node), Some(activation)) = (&call.replay, &aligned.activation) {
         replay(bench, aligned, node, activation);
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let text: String = bytes.iter().take(48).map(|byte| format!("{byte:02x}")).collect();
-    if bytes.len() > 48 { format!("{text}… ({} bytes)", bytes.len()) } else { text }
+    let text: String = bytes
+        .iter()
+        .take(48)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if bytes.len() > 48 {
+        format!("{text}… ({} bytes)", bytes.len())
+    } else {
+        text
+    }
 }
 
 fn metadata(
@@ -130,8 +185,14 @@ fn metadata(
                 && matches!(&entry.value, Some(Value::StringValue(text)) if text == value)
         });
         if !found {
-            let mut objection = objection(aligned, Party::Proxy, format!("the header {name} is not in the metadata"));
-            objection.mismatches.push(differs("metadata", format!("{name}: {value}"), "not there"));
+            let mut objection = objection(
+                aligned,
+                Party::Proxy,
+                format!("the header {name} is not in the metadata"),
+            );
+            objection
+                .mismatches
+                .push(differs("metadata", format!("{name}: {value}"), "not there"));
             bench.object("commands.request-metadata", objection);
         }
     }
@@ -139,17 +200,28 @@ fn metadata(
 
 fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activation) {
     let script = bench.case.script;
-    let scope = Scope { package: &script.package, bindings: &script.bindings };
-    let Ok(Some(expected)) = replay_of(node, &scope) else { return };
+    let scope = Scope {
+        package: &script.package,
+        bindings: &script.bindings,
+    };
+    let Ok(Some(expected)) = replay_of(node, &scope) else {
+        return;
+    };
     let sequence = |snapshot: &Option<(i64, prost_types::Any)>| snapshot.as_ref().map(|(s, _)| *s);
-    let events: Vec<(i64, prost_types::Any)> =
-        expected.replay().map(|(sequence, any)| (sequence, any.clone())).collect();
+    let events: Vec<(i64, prost_types::Any)> = expected
+        .replay()
+        .map(|(sequence, any)| (sequence, any.clone()))
+        .collect();
     if expected.snapshot == seen.snapshot && events == seen.events {
         return;
     }
     let show = |snapshot: Option<i64>, events: &[(i64, prost_types::Any)]| {
         let numbers: Vec<String> = events.iter().take(12).map(|(s, _)| s.to_string()).collect();
-        format!("snapshot {snapshot:?}, {} events [{}]", events.len(), numbers.join(", "))
+        format!(
+            "snapshot {snapshot:?}, {} events [{}]",
+            events.len(),
+            numbers.join(", ")
+        )
     };
     let mut objection = objection(aligned, Party::Proxy, "the replay is not the one expected");
     objection.mismatches.push(differs(
@@ -158,7 +230,10 @@ fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activati
         show(sequence(&seen.snapshot), &seen.events),
     ));
     let names = bench.verified_by(aligned.index, Party::Proxy, true);
-    let name = names.first().map_or("event-sourced.replay-from-latest-snapshot", String::as_str).to_owned();
+    let name = names
+        .first()
+        .map_or("event-sourced.replay-from-latest-snapshot", String::as_str)
+        .to_owned();
     bench.object(&name, objection);
 }
 
@@ -173,7 +248,11 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
         return;
     }
     let requirement = answer_requirement(bench, aligned, call, &mismatches[0]);
-    let mut objection = objection(aligned, Party::Function, "the function's answer is not the one expected");
+    let mut objection = objection(
+        aligned,
+        Party::Function,
+        "the function's answer is not the one expected",
+    );
     objection.mismatches = mismatches;
     bench.object(&requirement, objection);
 }
@@ -184,7 +263,11 @@ fn choice(bench: &mut Bench<'_>, aligned: &Aligned, restart: Option<&Node>) {
         return;
     }
     if let FromFunction::Reply(reply) = protocol::read_out(&bytes_of(bench, aligned.entry)) {
-        let choice = if reply.restarts() { "asks for a restart" } else { "does not ask for a restart" };
+        let choice = if reply.restarts() {
+            "asks for a restart"
+        } else {
+            "does not ask for a restart"
+        };
         bench.chose("failures.restart-requested", choice);
     }
 }
@@ -244,18 +327,28 @@ impl Aspect {
     }
 }
 
-fn answer_requirement(bench: &Bench<'_>, aligned: &Aligned, call: &CallPlan, first: &Mismatch) -> String {
+fn answer_requirement(
+    bench: &Bench<'_>,
+    aligned: &Aligned,
+    call: &CallPlan,
+    first: &Mismatch,
+) -> String {
     let path = first.path.as_str();
     let fixed = [
         ("reply.command_id", "commands.answer-id"),
-        ("reply.client_action.failure.command_id", "failures.failure-command-id"),
+        (
+            "reply.client_action.failure.command_id",
+            "failures.failure-command-id",
+        ),
     ];
     if let Some((_, name)) = fixed.iter().find(|(prefix, _)| path == *prefix) {
         return (*name).to_owned();
     }
     let aspect = Aspect::of(path);
     // A snapshot that is missing, or too many, says nothing about what would have been in it.
-    if path == "reply.snapshot" && [&first.expected, &first.received].contains(&&"nothing".to_owned()) {
+    if path == "reply.snapshot"
+        && [&first.expected, &first.received].contains(&&"nothing".to_owned())
+    {
         return aspect.model("").to_owned();
     }
     let names = bench.verified_by(aligned.index, Party::Function, true);
@@ -273,7 +366,10 @@ fn mismatches(bench: &Bench<'_>, aligned: &Aligned, node: &Node, name: &str) -> 
     match DynamicMessage::decode(descriptor.clone(), bytes) {
         Err(error) => vec![differs("", name, error)],
         Ok(actual) => {
-            let scope = Scope { package: &script.package, bindings: &script.bindings };
+            let scope = Scope {
+                package: &script.package,
+                bindings: &script.bindings,
+            };
             message::compare(node, &descriptor, &actual, &scope)
         }
     }
@@ -293,32 +389,65 @@ fn compare(
     bench.covered(&requirement);
     if !mismatches.is_empty() {
         let short = name.rsplit('.').next().unwrap_or(name);
-        let mut objection = objection(aligned, blame, format!("the {short} is not the one expected"));
+        let mut objection = objection(
+            aligned,
+            blame,
+            format!("the {short} is not the one expected"),
+        );
         objection.mismatches = mismatches;
         bench.object(&requirement, objection);
     }
 }
 
 fn raw(bench: &mut Bench<'_>, aligned: &Aligned, from: Party, node: &Node) {
-    let name = if from == Party::Proxy { protocol::IN } else { protocol::OUT };
-    compare(bench, aligned, from, node, name, "commands.answer-every-command");
+    let name = if from == Party::Proxy {
+        protocol::IN
+    } else {
+        protocol::OUT
+    };
+    compare(
+        bench,
+        aligned,
+        from,
+        node,
+        name,
+        "commands.answer-every-command",
+    );
 }
 
 fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
     if let Some(pattern) = text {
         let node = Node::map(pattern.span, [("message", pattern.clone())]);
-        compare(bench, aligned, Party::Proxy, &node, "cloudstate.UserFunctionError", "failures.violation-reported");
+        compare(
+            bench,
+            aligned,
+            Party::Proxy,
+            &node,
+            "cloudstate.UserFunctionError",
+            "failures.violation-reported",
+        );
     }
     let script = bench.case.script;
     if script.scenario.spec.is_some() {
         return;
     }
-    let report = UserFunctionError::decode(bytes_of(bench, aligned.entry)).unwrap_or_default().message;
+    let report = UserFunctionError::decode(bytes_of(bench, aligned.entry))
+        .unwrap_or_default()
+        .message;
     bench.covered("discovery.report-names-the-entity");
     if !(report.contains(&script.key.service) && report.contains(&script.key.entity)) {
-        let mut objection = objection(aligned, Party::Proxy, "the report doesn't say which entity it is about");
-        let expected = format!("a text with {} and {}", script.key.service, script.key.entity);
-        objection.mismatches.push(differs("message", expected, report));
+        let mut objection = objection(
+            aligned,
+            Party::Proxy,
+            "the report doesn't say which entity it is about",
+        );
+        let expected = format!(
+            "a text with {} and {}",
+            script.key.service, script.key.entity
+        );
+        objection
+            .mismatches
+            .push(differs("message", expected, report));
         bench.object("discovery.report-names-the-entity", objection);
     }
 }
@@ -326,14 +455,24 @@ fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
 /// An entity spec is held against the requirements that the step verifies, each for itself.
 fn spec(bench: &mut Bench<'_>, aligned: &Aligned, node: Option<&Node>) {
     if let Some(node) = node.filter(|node| node.operator().is_none()) {
-        compare(bench, aligned, Party::Function, node, "cloudstate.EntitySpec", "discovery.repeatable");
+        compare(
+            bench,
+            aligned,
+            Party::Function,
+            node,
+            "cloudstate.EntitySpec",
+            "discovery.repeatable",
+        );
     }
     let names = bench.verified_by(aligned.index, Party::Function, true);
     let spec = match EntitySpec::decode(bytes_of(bench, aligned.entry)) {
         Ok(spec) => spec,
         Err(error) => {
             let summary = format!("the entity spec can't be decoded: {error}");
-            return bench.object("discovery.repeatable", objection(aligned, Party::Function, summary));
+            return bench.object(
+                "discovery.repeatable",
+                objection(aligned, Party::Function, summary),
+            );
         }
     };
     let mut problems = crate::invariants::discovery::check(&spec);
@@ -373,25 +512,52 @@ struct Outcome {
 fn outcome(bench: &Bench<'_>, aligned: &Aligned, call: usize) -> Option<Outcome> {
     let entries = &bench.case.transcript.entries;
     let at = usize::try_from(aligned.entry).ok()?;
-    let What::End { code, message, trailers } = &entries.get(at)?.what else { return None };
-    let Some(Stream::Front { messages, .. }) = bench.case.play.front(call) else { return None };
-    let messages = messages.iter().map(|entry| bytes_of(bench, *entry)).collect();
-    Some(Outcome { messages, code: *code, text: message.clone(), trailers: *trailers })
+    let What::End {
+        code,
+        message,
+        trailers,
+    } = &entries.get(at)?.what
+    else {
+        return None;
+    };
+    let Some(Stream::Front { messages, .. }) = bench.case.play.front(call) else {
+        return None;
+    };
+    let messages = messages
+        .iter()
+        .map(|entry| bytes_of(bench, *entry))
+        .collect();
+    Some(Outcome {
+        messages,
+        code: *code,
+        text: message.clone(),
+        trailers: *trailers,
+    })
 }
 
 /// What the client got, against the chart where it says so, and against what the function answered.
 fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
-    let Some(got) = outcome(bench, aligned, index) else { return };
+    let Some(got) = outcome(bench, aligned, index) else {
+        return;
+    };
     let call = &bench.case.script.calls[index];
     let written = !matches!(call.returns, Returns::Model) && call.returns_written;
     if written {
         let problem = against(bench, call, &call.returns, &got);
         let names = bench.verified_by(aligned.index, Party::Proxy, true);
-        let default = if call.key.is_some() { "failures.violation-answers-client" } else { "serving.unknown-method" };
+        let default = if call.key.is_some() {
+            "failures.violation-answers-client"
+        } else {
+            "serving.unknown-method"
+        };
         let requirement = names.first().map_or(default, String::as_str).to_owned();
         bench.covered(&requirement);
         if let Some(mismatches) = problem {
-            let mut objection = objection(aligned, Party::Proxy, "the client did not get what it should");
+            let mut objection = objection(
+                aligned,
+                Party::Proxy,
+                "the client did not get what it should",
+            );
             objection.mismatches = mismatches;
             bench.object(&requirement, objection);
         }
@@ -402,12 +568,18 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
 
 fn shown(bench: &Bench<'_>, call: &CallPlan, got: &Outcome) -> String {
     let script = bench.case.script;
-    let status = format!("{{ status: {}, message: {:?} }}", status_name(got.code), got.text);
+    let status = format!(
+        "{{ status: {}, message: {:?} }}",
+        status_name(got.code),
+        got.text
+    );
     match (got.code, got.messages.as_slice(), &call.output) {
-        (0, [message], Some(output)) => match DynamicMessage::decode(output.clone(), message.clone()) {
-            Ok(message) => message::summary(&message, &script.package, 200),
-            Err(_) => hex(message),
-        },
+        (0, [message], Some(output)) => {
+            match DynamicMessage::decode(output.clone(), message.clone()) {
+                Ok(message) => message::summary(&message, &script.package, 200),
+                Err(_) => hex(message),
+            }
+        }
         (0, messages, _) => format!("status OK and {} messages", messages.len()),
         _ if !got.trailers => format!("no gRPC status ({})", got.text),
         _ => status,
@@ -415,23 +587,44 @@ fn shown(bench: &Bench<'_>, call: &CallPlan, got: &Outcome) -> String {
 }
 
 /// `None`: it is what the chart says.
-fn against(bench: &Bench<'_>, call: &CallPlan, returns: &Returns, got: &Outcome) -> Option<Vec<Mismatch>> {
+fn against(
+    bench: &Bench<'_>,
+    call: &CallPlan,
+    returns: &Returns,
+    got: &Outcome,
+) -> Option<Vec<Mismatch>> {
     let script = bench.case.script;
-    let scope = Scope { package: &script.package, bindings: &script.bindings };
+    let scope = Scope {
+        package: &script.package,
+        bindings: &script.bindings,
+    };
     match returns {
         Returns::Anything | Returns::Model => None,
         Returns::Either(options) => {
-            let problems: Vec<_> = options.iter().map(|option| against(bench, call, option, got)).collect();
-            if problems.iter().any(Option::is_none) { None } else { problems.into_iter().flatten().next() }
+            let problems: Vec<_> = options
+                .iter()
+                .map(|option| against(bench, call, option, got))
+                .collect();
+            if problems.iter().any(Option::is_none) {
+                None
+            } else {
+                problems.into_iter().flatten().next()
+            }
         }
         Returns::Status { codes, message } => {
             let expected = if codes.is_empty() {
                 "any status but OK".to_owned()
             } else {
-                let names = codes.iter().filter_map(|c| STATUS.get(*c as usize).copied());
+                let names = codes
+                    .iter()
+                    .filter_map(|c| STATUS.get(*c as usize).copied());
                 names.collect::<Vec<_>>().join(" or ")
             };
-            let code = if codes.is_empty() { got.code != 0 } else { codes.contains(&got.code) };
+            let code = if codes.is_empty() {
+                got.code != 0
+            } else {
+                codes.contains(&got.code)
+            };
             if !code {
                 return Some(vec![differs("status", expected, shown(bench, call, got))]);
             }
@@ -440,14 +633,20 @@ fn against(bench: &Bench<'_>, call: &CallPlan, returns: &Returns, got: &Outcome)
             Some(vec![differs("message", problem, &got.text)])
         }
         Returns::Message(node) => match (got.code, got.messages.as_slice(), &call.output) {
-            (0, [bytes], Some(output)) => match DynamicMessage::decode(output.clone(), bytes.clone()) {
-                Ok(actual) => {
-                    let found = message::compare(node, output, &actual, &scope);
-                    (!found.is_empty()).then_some(found)
+            (0, [bytes], Some(output)) => {
+                match DynamicMessage::decode(output.clone(), bytes.clone()) {
+                    Ok(actual) => {
+                        let found = message::compare(node, output, &actual, &scope);
+                        (!found.is_empty()).then_some(found)
+                    }
+                    Err(error) => Some(vec![differs("", output.full_name(), error)]),
                 }
-                Err(error) => Some(vec![differs("", output.full_name(), error)]),
-            },
-            _ => Some(vec![differs("", "one message and status OK", shown(bench, call, got))]),
+            }
+            _ => Some(vec![differs(
+                "",
+                "one message and status OK",
+                shown(bench, call, got),
+            )]),
         },
     }
 }
@@ -465,16 +664,30 @@ fn last_answer(bench: &Bench<'_>, mut index: usize) -> Option<(usize, u64)> {
 
 /// What the function answered must have reached the client as it was.
 fn passed_on(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, got: &Outcome) {
-    let Some((last, entry)) = last_answer(bench, index) else { return };
-    let FromFunction::Reply(reply) = protocol::read_out(&bytes_of(bench, entry)) else { return };
+    let Some((last, entry)) = last_answer(bench, index) else {
+        return;
+    };
+    let FromFunction::Reply(reply) = protocol::read_out(&bytes_of(bench, entry)) else {
+        return;
+    };
     let call = &bench.case.script.calls[index];
     let forwarded = last != index;
     let (requirement, expected, equal) = match &reply.action {
         Some(Action::Reply(reply)) => {
             let payload = reply.payload.clone().unwrap_or_default().value;
-            let equal = got.code == 0 && matches!(got.messages.as_slice(), [one] if *one == payload);
-            let name = if forwarded { "effects.forward-answers-client" } else { "commands.reply-unchanged" };
-            let expected = Outcome { messages: vec![payload.into()], code: 0, text: String::new(), trailers: true };
+            let equal =
+                got.code == 0 && matches!(got.messages.as_slice(), [one] if *one == payload);
+            let name = if forwarded {
+                "effects.forward-answers-client"
+            } else {
+                "commands.reply-unchanged"
+            };
+            let expected = Outcome {
+                messages: vec![payload.into()],
+                code: 0,
+                text: String::new(),
+                trailers: true,
+            };
             (name, shown(bench, call, &expected), equal)
         }
         Some(Action::Failure(failure)) => {
@@ -493,23 +706,39 @@ fn passed_on(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, got: &Outco
     } else {
         requirement
     };
-    for covered in [requirement, "commands.answers-its-caller", "serving.trailers-always", "serving.unary-one-message"] {
+    for covered in [
+        requirement,
+        "commands.answers-its-caller",
+        "serving.trailers-always",
+        "serving.unary-one-message",
+    ] {
         bench.covered(covered);
     }
     if !equal {
-        let mut objection = objection(aligned, Party::Proxy, "the client did not get what the function answered");
-        objection.mismatches.push(differs("", expected, shown(bench, call, got)));
+        let mut objection = objection(
+            aligned,
+            Party::Proxy,
+            "the client did not get what the function answered",
+        );
+        objection
+            .mismatches
+            .push(differs("", expected, shown(bench, call, got)));
         bench.object(requirement, objection);
     }
 }
 
 /// The client got what another client's command was answered.
 fn of_another(bench: &Bench<'_>, index: usize, got: &Outcome) -> bool {
-    let [message] = got.messages.as_slice() else { return false };
-    (0..bench.case.script.calls.len()).filter(|other| *other != index).any(|other| {
-        let answer = last_answer(bench, other).map(|(_, entry)| protocol::read_out(&bytes_of(bench, entry)));
-        matches!(answer, Some(FromFunction::Reply(reply))
+    let [message] = got.messages.as_slice() else {
+        return false;
+    };
+    (0..bench.case.script.calls.len())
+        .filter(|other| *other != index)
+        .any(|other| {
+            let answer = last_answer(bench, other)
+                .map(|(_, entry)| protocol::read_out(&bytes_of(bench, entry)));
+            matches!(answer, Some(FromFunction::Reply(reply))
             if matches!(&reply.action, Some(Action::Reply(r))
                 if r.payload.as_ref().is_some_and(|payload| payload.value == *message)))
-    })
+        })
 }

@@ -48,15 +48,24 @@ fn each_answer(steps: &[Step], see: &mut impl FnMut(&Answer)) {
 
 /// Does the chart need an entity that passivates soon?
 pub fn passivates(scenario: &Scenario) -> bool {
-    scenario.chart.iter().any(|step| matches!(step.kind, StepKind::Passivate))
+    scenario
+        .chart
+        .iter()
+        .any(|step| matches!(step.kind, StepKind::Passivate))
 }
 
 /// The service that calls to the scenario's own service go to: a proxy under test gets its renamed copy with a
 /// short passivation timeout, where the chart passivates.
 pub fn service_in_role(scenario: &Scenario, role: Role) -> String {
     let brief = format!("{}Brief", scenario.service);
-    let known = model::spec::descriptor_pool().get_service_by_name(&brief).is_some();
-    if role == Role::Proxy && passivates(scenario) && known { brief } else { scenario.service.clone() }
+    let known = model::spec::descriptor_pool()
+        .get_service_by_name(&brief)
+        .is_some();
+    if role == Role::Proxy && passivates(scenario) && known {
+        brief
+    } else {
+        scenario.service.clone()
+    }
 }
 
 /// The script of a scenario in a role.
@@ -72,8 +81,15 @@ pub fn expand(
     bindings: Bindings,
 ) -> Result<Script, NotPlayable> {
     let service = service_in_role(scenario, role);
-    let package = scenario.service.rsplit_once('.').map_or("", |(package, _)| package).to_owned();
-    let key = Key { service, entity: bindings.get("id").cloned().unwrap_or_default() };
+    let package = scenario
+        .service
+        .rsplit_once('.')
+        .map_or("", |(package, _)| package)
+        .to_owned();
+    let key = Key {
+        service,
+        entity: bindings.get("id").cloned().unwrap_or_default(),
+    };
     let mut builder = Builder {
         scenario: scenario.clone(),
         role,
@@ -140,7 +156,10 @@ impl Builder {
 
     fn info(&mut self, step: &Step) -> usize {
         let verifies = step.verifies.iter().map(|v| v.name.clone()).collect();
-        self.steps.push(StepInfo { span: step.span, verifies });
+        self.steps.push(StepInfo {
+            span: step.span,
+            verifies,
+        });
         self.steps.len() - 1
     }
 
@@ -158,7 +177,11 @@ impl Builder {
             }
             StepKind::Passivate => {
                 let half = self.add(info, after, MoveKind::HalfClose(self.key.clone()));
-                Ok(vec![self.add(info, vec![half], MoveKind::Complete(self.key.clone()))])
+                Ok(vec![self.add(
+                    info,
+                    vec![half],
+                    MoveKind::Complete(self.key.clone()),
+                )])
             }
             StepKind::Raw { party, what } => {
                 let done = self.raw(info, *party, what, after)?;
@@ -202,7 +225,9 @@ impl Builder {
         after: Frontier,
     ) -> Result<Frontier, NotPlayable> {
         if self.role.kit_plays(party) {
-            return not_playable(format!("the chart starts or kills the {party}, which the kit plays"));
+            return not_playable(format!(
+                "the chart starts or kills the {party}, which the kit plays"
+            ));
         }
         Ok(vec![self.add(info, after, kind)])
     }
@@ -220,7 +245,8 @@ impl Builder {
         self.live = true;
         for client in 1..=clients {
             self.client = Some(client);
-            self.bindings.insert("client".to_owned(), client.to_string());
+            self.bindings
+                .insert("client".to_owned(), client.to_string());
             all.extend(self.steps(each, after.clone())?);
         }
         self.live = false;
@@ -244,7 +270,11 @@ impl Builder {
         else {
             return Ok(after);
         };
-        let step = Step { span, verifies: Vec::new(), kind: StepKind::Fence };
+        let step = Step {
+            span,
+            verifies: Vec::new(),
+            kind: StepKind::Fence,
+        };
         let info = self.info(&step);
         let id = Node::text(span, format!("{}{suffix}", self.key.entity));
         let call = fence_call(span, &method, id);
@@ -307,10 +337,17 @@ impl Builder {
         let mut late = Vec::new();
         for effect in &answer.effects {
             let synchronous = effect.synchronous;
-            let origin = Origin::Effect { parent, synchronous };
+            let origin = Origin::Effect {
+                parent,
+                synchronous,
+            };
             let (index, done) = self.call(info, effect, origin, gate.clone())?;
             self.calls[parent].effects.push(index);
-            if synchronous { gate = done } else { late.extend(done) }
+            if synchronous {
+                gate = done
+            } else {
+                late.extend(done)
+            }
         }
         if let Some(forward) = &answer.forward {
             let (index, done) = self.call(info, forward, Origin::Forward { parent }, gate)?;
@@ -323,9 +360,15 @@ impl Builder {
     fn plan(&mut self, call: &Call, origin: Origin) -> Result<usize, NotPlayable> {
         let method = self.method(&call.target)?;
         let (request, entity) = self.request(call, &method)?;
-        let key = Key { service: method.parent_service().full_name().to_owned(), entity };
+        let key = Key {
+            service: method.parent_service().full_name().to_owned(),
+            entity,
+        };
         let payload = request.encode_to_vec();
-        if let Some(node) = call.replay.as_ref().filter(|_| !self.models.contains_key(&key))
+        if let Some(node) = call
+            .replay
+            .as_ref()
+            .filter(|_| !self.models.contains_key(&key))
             && let Some(stored) = self.stored(node)
         {
             self.begin_from(&key, &stored);
@@ -382,7 +425,10 @@ impl Builder {
         call: &Call,
         method: &MethodDescriptor,
     ) -> Result<(DynamicMessage, String), NotPlayable> {
-        let scope = Scope { package: &self.package, bindings: &self.bindings };
+        let scope = Scope {
+            package: &self.package,
+            bindings: &self.bindings,
+        };
         service::request(call, &method.input(), &scope)
             .map_err(|error| NotPlayable(format!("the request of {}: {error}", call.target)))
     }
@@ -396,7 +442,10 @@ impl Builder {
         payload: &[u8],
     ) -> Option<Answer> {
         if !self.models.contains_key(key) {
-            self.models.insert(key.clone(), model::event_sourced::Entity::new(&key.service)?);
+            self.models.insert(
+                key.clone(),
+                model::event_sourced::Entity::new(&key.service)?,
+            );
         }
         let entity = self.models.get_mut(key)?;
         let any = prost_types::Any {
@@ -408,13 +457,18 @@ impl Builder {
     }
 
     fn stored(&self, node: &Node) -> Option<super::protocol::Stored> {
-        let scope = Scope { package: &self.package, bindings: &self.bindings };
+        let scope = Scope {
+            package: &self.package,
+            bindings: &self.bindings,
+        };
         super::replay_of(node, &scope).ok()?
     }
 
     /// The model's state where the chart gives the history instead of making it.
     fn begin_from(&mut self, key: &Key, stored: &super::protocol::Stored) {
-        let Some(mut entity) = model::event_sourced::Entity::new(&key.service) else { return };
+        let Some(mut entity) = model::event_sourced::Entity::new(&key.service) else {
+            return;
+        };
         if let Some((sequence, snapshot)) = &stored.snapshot {
             let _ = entity.restore(*sequence, snapshot);
         }
@@ -436,10 +490,14 @@ impl Builder {
             None => Returns::Model,
             Some(answer) => match (&answer.reply, &answer.failure) {
                 (Some(reply), _) => Returns::Message(reply.clone()),
-                (None, Some(text)) => {
-                    Returns::Status { codes: vec![UNKNOWN], message: Some(text.clone()) }
-                }
-                (None, None) => Returns::Status { codes: Vec::new(), message: None },
+                (None, Some(text)) => Returns::Status {
+                    codes: vec![UNKNOWN],
+                    message: Some(text.clone()),
+                },
+                (None, None) => Returns::Status {
+                    codes: Vec::new(),
+                    message: None,
+                },
             },
         }
     }
@@ -454,12 +512,30 @@ impl Builder {
         let key = self.key.clone();
         let from = party;
         let kind = match what {
-            Raw::Message(node) => MoveKind::Message { from, key, node: node.clone() },
-            Raw::Bytes(bytes) => MoveKind::Bytes { from, key, bytes: bytes.clone().into() },
-            Raw::Ends(status) => MoveKind::Ends { from, key, status: status.clone() },
+            Raw::Message(node) => MoveKind::Message {
+                from,
+                key,
+                node: node.clone(),
+            },
+            Raw::Bytes(bytes) => MoveKind::Bytes {
+                from,
+                key,
+                bytes: bytes.clone().into(),
+            },
+            Raw::Ends(status) => MoveKind::Ends {
+                from,
+                key,
+                status: status.clone(),
+            },
             Raw::Resets => MoveKind::Resets { from, key },
-            Raw::Fails => MoveKind::Fails { key, or_command: false },
-            Raw::Refuses => MoveKind::Fails { key, or_command: true },
+            Raw::Fails => MoveKind::Fails {
+                key,
+                or_command: false,
+            },
+            Raw::Refuses => MoveKind::Fails {
+                key,
+                or_command: true,
+            },
             Raw::Reported(text) => {
                 let reported = self.add(info, after, MoveKind::Reported(text.clone()));
                 let sdk = self.role == Role::Sdk;
@@ -468,7 +544,13 @@ impl Builder {
             }
             Raw::Discover(info) => MoveKind::Discover(info.clone()),
             Raw::Spec(spec) => MoveKind::Spec(spec.clone()),
-            Raw::Call { target, request, bytes, metadata: headers, returns } => {
+            Raw::Call {
+                target,
+                request,
+                bytes,
+                metadata: headers,
+                returns,
+            } => {
                 return self.raw_call(info, target, request, bytes, headers, returns, after);
             }
         };
@@ -489,7 +571,11 @@ impl Builder {
         if self.role == Role::Sdk {
             return not_playable("a call of the client doesn't reach the function without a proxy");
         }
-        let method = if target.starts_with('/') { None } else { Some(self.method(target)?) };
+        let method = if target.starts_with('/') {
+            None
+        } else {
+            Some(self.method(target)?)
+        };
         let path = match &method {
             Some(method) => format!("/{}/{}", method.parent_service().full_name(), method.name()),
             None => target.to_owned(),
@@ -497,7 +583,10 @@ impl Builder {
         let payload = match (bytes, request, &method) {
             (Some(bytes), _, _) => bytes.clone(),
             (None, Some(node), Some(method)) => {
-                let scope = Scope { package: &self.package, bindings: &self.bindings };
+                let scope = Scope {
+                    package: &self.package,
+                    bindings: &self.bindings,
+                };
                 message::build(node, &method.input(), &scope)
                     .map_err(|error| NotPlayable(format!("the request of {target}: {error}")))?
                     .encode_to_vec()
@@ -566,24 +655,46 @@ pub fn status_name(code: i32) -> String {
 }
 
 fn status_code(name: &str) -> Option<i32> {
-    STATUS.iter().position(|s| *s == name).map(|code| code as i32)
+    STATUS
+        .iter()
+        .position(|s| *s == name)
+        .map(|code| code as i32)
 }
 
 fn read_returns(node: &Node) -> Returns {
     match node.operator() {
         Some(("$either", Some(options))) => {
-            return Returns::Either(options.items().unwrap_or_default().iter().map(read_returns).collect());
+            return Returns::Either(
+                options
+                    .items()
+                    .unwrap_or_default()
+                    .iter()
+                    .map(read_returns)
+                    .collect(),
+            );
         }
         Some(("$any", _)) => return Returns::Anything,
         _ => {}
     }
-    let Some(status) = node.get("status") else { return Returns::Message(node.clone()) };
+    let Some(status) = node.get("status") else {
+        return Returns::Message(node.clone());
+    };
     let names: Vec<&str> = match status.operator() {
-        Some(("$either", Some(options))) => {
-            options.items().unwrap_or_default().iter().filter_map(Node::as_text).collect()
-        }
-        _ => status.as_text().into_iter().filter(|name| !name.starts_with('$')).collect(),
+        Some(("$either", Some(options))) => options
+            .items()
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Node::as_text)
+            .collect(),
+        _ => status
+            .as_text()
+            .into_iter()
+            .filter(|name| !name.starts_with('$'))
+            .collect(),
     };
     let codes = names.into_iter().filter_map(status_code).collect();
-    Returns::Status { codes, message: node.get("message").cloned() }
+    Returns::Status {
+        codes,
+        message: node.get("message").cloned(),
+    }
 }

@@ -1,6 +1,6 @@
 //! What the life cycle of an entity type looks like on the wire: the one place to extend for another type.
 //!
-//! A [`Protocol`] reads and writes the messages of one entity type's stream; the state machine above it
+//! What is here reads and writes the messages of one entity type's stream; the state machine above it
 //! ([`super::Play`]) is the same for all of them.
 
 use super::script::{CallPlan, Key, Script};
@@ -104,7 +104,9 @@ impl Stored {
     /// Events after the snapshot, with their sequence numbers.
     pub fn replay(&self) -> impl Iterator<Item = (i64, &Any)> {
         let from = self.snapshot.as_ref().map_or(0, |(sequence, _)| *sequence);
-        (1..).zip(&self.events).skip(usize::try_from(from).unwrap_or(0))
+        (1..)
+            .zip(&self.events)
+            .skip(usize::try_from(from).unwrap_or(0))
     }
 }
 
@@ -120,7 +122,10 @@ pub fn message_types(path: &str) -> Option<(String, String)> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     let service = crate::model::spec::descriptor_pool().get_service_by_name(service)?;
     let method = service.methods().find(|m| m.name() == method)?;
-    Some((method.input().full_name().to_owned(), method.output().full_name().to_owned()))
+    Some((
+        method.input().full_name().to_owned(),
+        method.output().full_name().to_owned(),
+    ))
 }
 
 /// Reads a message of the proxy.
@@ -166,7 +171,10 @@ pub fn read_out(bytes: &[u8]) -> FromFunction {
 }
 
 fn stream_in(message: eventsourced::event_sourced_stream_in::Message) -> Vec<u8> {
-    eventsourced::EventSourcedStreamIn { message: Some(message) }.encode_to_vec()
+    eventsourced::EventSourcedStreamIn {
+        message: Some(message),
+    }
+    .encode_to_vec()
 }
 
 /// The messages that activate an entity: init, and what is replayed.
@@ -185,7 +193,10 @@ pub fn activation(key: &Key, stored: &Stored) -> Vec<Vec<u8>> {
     let mut messages = vec![stream_in(Message::Init(init))];
     messages.extend(stored.replay().map(|(sequence, payload)| {
         let payload = Some(payload.clone());
-        stream_in(Message::Event(eventsourced::EventSourcedEvent { sequence, payload }))
+        stream_in(Message::Event(eventsourced::EventSourcedEvent {
+            sequence,
+            payload,
+        }))
     }));
     messages
 }
@@ -195,7 +206,11 @@ pub fn command(call: &CallPlan, id: i64) -> Vec<u8> {
     use eventsourced::event_sourced_stream_in::Message;
     let input = call.input.as_ref().map_or("", |input| input.full_name());
     stream_in(Message::Command(common::Command {
-        entity_id: call.key.as_ref().map(|key| key.entity.clone()).unwrap_or_default(),
+        entity_id: call
+            .key
+            .as_ref()
+            .map(|key| key.entity.clone())
+            .unwrap_or_default(),
         id,
         name: call.method.clone(),
         payload: Some(Any {
@@ -239,7 +254,10 @@ pub fn answer_node(
         reply.push(("client_action", action));
     }
     if !call.effects.is_empty() || !answer.effects.is_empty() {
-        let effects = answer.effects.iter().map(|effect| side_effect(script, effect));
+        let effects = answer
+            .effects
+            .iter()
+            .map(|effect| side_effect(script, effect));
         reply.push(("side_effects", Node::list(span, effects)));
     }
     if let Some(events) = &answer.events {
@@ -253,7 +271,9 @@ pub fn answer_node(
 
 fn call_span(script: &Script, answer: &Answer) -> Span {
     let of = |node: &Option<Node>| node.as_ref().map(|n| n.span);
-    of(&answer.reply).or(of(&answer.failure)).unwrap_or(script.scenario.span)
+    of(&answer.reply)
+        .or(of(&answer.failure))
+        .unwrap_or(script.scenario.span)
 }
 
 fn client_action(
@@ -265,14 +285,25 @@ fn client_action(
     span: Span,
 ) -> Option<Node> {
     if let Some(reply) = &answer.reply {
-        let output = call.output.as_ref().map_or("", |o| o.full_name()).to_owned();
+        let output = call
+            .output
+            .as_ref()
+            .map_or("", |o| o.full_name())
+            .to_owned();
         let mut entries = vec![("payload", any(reply.span, output, reply.clone()))];
-        entries.extend(answer.metadata.clone().map(|metadata| ("metadata", metadata)));
+        entries.extend(
+            answer
+                .metadata
+                .clone()
+                .map(|metadata| ("metadata", metadata)),
+        );
         return Some(Node::map(span, [("reply", Node::map(span, entries))]));
     }
     if let Some(text) = &answer.failure {
-        let mut entries =
-            vec![("command_id", Node::number(span, command_id)), ("description", text.clone())];
+        let mut entries = vec![
+            ("command_id", Node::number(span, command_id)),
+            ("description", text.clone()),
+        ];
         if let Some(restart) = &answer.restart {
             entries.push(("restart", chosen(restart, choice)));
         }
@@ -287,7 +318,11 @@ fn chosen(node: &Node, choice: Option<usize>) -> Node {
     match (node.operator(), choice) {
         (Some(("$either", Some(options))), Some(choice)) => {
             let options = options.items().unwrap_or_default();
-            options.get(choice).or(options.last()).unwrap_or(node).clone()
+            options
+                .get(choice)
+                .or(options.last())
+                .unwrap_or(node)
+                .clone()
         }
         _ => node.clone(),
     }
@@ -298,8 +333,14 @@ fn side_effect(script: &Script, effect: &Call) -> Node {
     if let crate::scenario::Value::Map(entries) = &mut node.value
         && effect.synchronous
     {
-        let key = crate::scenario::node::Key { span: effect.span, text: "synchronous".to_owned() };
-        entries.push((key, Node::new(effect.span, crate::scenario::Value::Bool(true))));
+        let key = crate::scenario::node::Key {
+            span: effect.span,
+            text: "synchronous".to_owned(),
+        };
+        entries.push((
+            key,
+            Node::new(effect.span, crate::scenario::Value::Bool(true)),
+        ));
     }
     node
 }
@@ -312,7 +353,10 @@ fn target(script: &Script, call: &Call) -> Node {
         Some((service, method)) if service.contains('.') => (service.to_owned(), method),
         Some((service, method)) => (format!("{}.{service}", script.package), method),
     };
-    let request = call.request.clone().unwrap_or_else(|| Node::map::<String>(span, []));
+    let request = call
+        .request
+        .clone()
+        .unwrap_or_else(|| Node::map::<String>(span, []));
     let input = crate::model::spec::descriptor_pool()
         .get_service_by_name(&service)
         .and_then(|s| s.methods().find(|m| m.name() == method))
@@ -369,7 +413,11 @@ pub fn answer_of(span: Span, outcome: &Outcome, package: &str) -> Answer {
     match &outcome.action {
         Action::Reply(any) => answer.reply = Some(payload(any)),
         Action::Failure(text) => answer.failure = Some(Node::text(span, text)),
-        Action::Forward { service, method, payload: request } => {
+        Action::Forward {
+            service,
+            method,
+            payload: request,
+        } => {
             answer.forward = Some(Box::new(call(service, method, request, false)));
         }
     }

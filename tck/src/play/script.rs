@@ -18,7 +18,12 @@ pub struct Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.service.rsplit('.').next().unwrap_or(&self.service), self.entity)
+        write!(
+            f,
+            "{}/{}",
+            self.service.rsplit('.').next().unwrap_or(&self.service),
+            self.entity
+        )
     }
 }
 
@@ -257,7 +262,9 @@ impl Move {
 impl Script {
     /// A move as a person would say what is awaited.
     pub fn describe(&self, index: usize) -> String {
-        let Some(this) = self.moves.get(index) else { return "the end".to_owned() };
+        let Some(this) = self.moves.get(index) else {
+            return "the end".to_owned();
+        };
         let call = |c: &usize| {
             let call = &self.calls[*c];
             let what = match call.origin {
@@ -277,13 +284,25 @@ impl Script {
             MoveKind::Answer(c) => format!("the function's answer to {}", call(c)),
             MoveKind::Return(c) => format!("what {} returns to the client", call(c)),
             MoveKind::HalfClose(key) => format!("the proxy to half-close the idle stream of {key}"),
-            MoveKind::Complete(key) => format!("the function to complete its side of the stream of {key}"),
-            MoveKind::Message { from, key, .. } => format!("a message of the {from} on the stream of {key}"),
-            MoveKind::Bytes { from, key, .. } => format!("bytes of the {from} on the stream of {key}"),
+            MoveKind::Complete(key) => {
+                format!("the function to complete its side of the stream of {key}")
+            }
+            MoveKind::Message { from, key, .. } => {
+                format!("a message of the {from} on the stream of {key}")
+            }
+            MoveKind::Bytes { from, key, .. } => {
+                format!("bytes of the {from} on the stream of {key}")
+            }
             MoveKind::Ends { from, key, .. } => format!("the {from} to end the stream of {key}"),
             MoveKind::Resets { from, key } => format!("the {from} to reset the stream of {key}"),
-            MoveKind::Fails { key, or_command: false } => format!("the function to fail the stream of {key}"),
-            MoveKind::Fails { key, or_command: true } => {
+            MoveKind::Fails {
+                key,
+                or_command: false,
+            } => format!("the function to fail the stream of {key}"),
+            MoveKind::Fails {
+                key,
+                or_command: true,
+            } => {
                 format!("the function to fail the command or the stream of {key}")
             }
             MoveKind::Acknowledged => "the function to answer reportError".to_owned(),

@@ -55,8 +55,10 @@ pub async fn mutants(
         limits: Limits::scaled(time_scale / 2.0),
         folders: AtomicUsize::new(0),
     });
-    let by_name: BTreeMap<String, Arc<Scenario>> =
-        scenarios.iter().map(|scenario| (scenario.name(), scenario.clone())).collect();
+    let by_name: BTreeMap<String, Arc<Scenario>> = scenarios
+        .iter()
+        .map(|scenario| (scenario.name(), scenario.clone()))
+        .collect();
     let places = Arc::new(Semaphore::new(6));
     let mut running = JoinSet::new();
     for mutant in all {
@@ -84,7 +86,8 @@ pub async fn mutants(
 
 /// The conforming function that mutants of functions are made of.
 async fn function() -> Result<SocketAddr, StageError> {
-    let cant = |error: std::io::Error| StageError::Unusable(format!("the kit can't listen: {error}"));
+    let cant =
+        |error: std::io::Error| StageError::Unusable(format!("the kit can't listen: {error}"));
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cant)?;
     let address = listener.local_addr().map_err(cant)?;
     tokio::spawn(async move {
@@ -107,7 +110,10 @@ impl Laboratory {
             Err(text) => return Fate::Error(text),
         };
         if healthy.verdict() != Verdict::Pass {
-            let root = healthy.root().map(|finding| finding.summary.clone()).or(healthy.error);
+            let root = healthy
+                .root()
+                .map(|finding| finding.summary.clone())
+                .or(healthy.error);
             return Fate::Error(format!(
                 "{} doesn't pass without the mutant: {}",
                 mutant.killed_by,
@@ -123,13 +129,17 @@ impl Laboratory {
             return Fate::Survived("its rules never fired".to_owned());
         }
         let Some(root) = judgement.root() else {
-            let text = judgement.error.unwrap_or_else(|| "nothing was found".to_owned());
+            let text = judgement
+                .error
+                .unwrap_or_else(|| "nothing was found".to_owned());
             return Fate::Survived(text);
         };
         if root.requirement == mutant.requirement && root.blame == Some(mutant.mutates) {
             return Fate::Killed(root.clone());
         }
-        let blame = root.blame.map_or_else(|| "nobody".to_owned(), |party| party.to_string());
+        let blame = root
+            .blame
+            .map_or_else(|| "nobody".to_owned(), |party| party.to_string());
         Fate::Survived(format!(
             "caught under another name: {} (the {blame}), {}",
             root.requirement, root.summary
@@ -142,12 +152,20 @@ impl Laboratory {
         scenario: &Arc<Scenario>,
         rules: Vec<Rule>,
     ) -> Result<Judgement, String> {
-        let role = if mutates == Party::Function { Role::Sdk } else { Role::Proxy };
+        let role = if mutates == Party::Function {
+            Role::Sdk
+        } else {
+            Role::Proxy
+        };
         let (stage, _relays) = match mutates {
             Party::Function => self.broken_function(rules).await?,
-            _ => self.broken_proxy(rules).await.map_err(|error| error.to_string())?,
+            _ => self
+                .broken_proxy(rules)
+                .await
+                .map_err(|error| error.to_string())?,
         };
-        let script = expand::expand(scenario, role, 0, fresh(scenario)).map_err(|reason| reason.0)?;
+        let script =
+            expand::expand(scenario, role, 0, fresh(scenario)).map_err(|reason| reason.0)?;
         let script = Arc::new(script);
         let (transcript, _) = cast::perform(script.clone(), &stage, &self.limits).await;
         stage.stop().await;
@@ -156,22 +174,42 @@ impl Laboratory {
 
     async fn broken_function(&self, rules: Vec<Rule>) -> Result<(Stage, Vec<Relay>), String> {
         let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
-        let relay = Relay::open(self.function, call, back, rules).await.map_err(|error| error.to_string())?;
+        let relay = Relay::open(self.function, call, back, rules)
+            .await
+            .map_err(|error| error.to_string())?;
         let function = Some(Subject::at(relay.address()));
-        Ok((Stage { function, proxy: None, door: None }, vec![relay]))
+        Ok((
+            Stage {
+                function,
+                proxy: None,
+                door: None,
+            },
+            vec![relay],
+        ))
     }
 
     /// A proxy with a relay on each side.
     async fn broken_proxy(&self, rules: Vec<Rule>) -> Result<(Stage, Vec<Relay>), StartError> {
-        let missing = || StartError::because("there is no proxy to make mutants of: name a system file that has one");
+        let missing = || {
+            StartError::because(
+                "there is no proxy to make mutants of: name a system file that has one",
+            )
+        };
         let system = self.system.as_ref().ok_or_else(missing)?;
-        let party = system.proxy.as_ref().filter(|proxy| !proxy.command.is_empty()).ok_or_else(missing)?;
-        let cant = |error: std::io::Error| StartError::because(format!("the kit can't listen: {error}"));
+        let party = system
+            .proxy
+            .as_ref()
+            .filter(|proxy| !proxy.command.is_empty())
+            .ok_or_else(missing)?;
+        let cant =
+            |error: std::io::Error| StartError::because(format!("the kit can't listen: {error}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cant)?;
         let spec = model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64);
         let door = Door::open(listener, Behind::Kit, spec).map_err(cant)?;
         let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
-        let behind = Relay::open(door.address(), call, back, rules.clone()).await.map_err(cant)?;
+        let behind = Relay::open(door.address(), call, back, rules.clone())
+            .await
+            .map_err(cant)?;
         let number = self.folders.fetch_add(1, Ordering::Relaxed);
         let name = format!("cloudstate-tck-mutant-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -192,8 +230,17 @@ impl Laboratory {
         }
         process.accepts(READY).await?;
         let (call, back) = (Direction::ClientToProxy, Direction::ProxyToClient);
-        let front = Relay::open(process.address(), call, back, rules).await.map_err(cant)?;
+        let front = Relay::open(process.address(), call, back, rules)
+            .await
+            .map_err(cant)?;
         let proxy = Subject::managed_behind(process, front.address(), folder);
-        Ok((Stage { function: None, proxy: Some(proxy), door: Some(door) }, vec![behind, front]))
+        Ok((
+            Stage {
+                function: None,
+                proxy: Some(proxy),
+                door: Some(door),
+            },
+            vec![behind, front],
+        ))
     }
 }

@@ -67,13 +67,19 @@ impl Folders {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let name = format!("cloudstate-tck-{}-{run}", std::process::id());
-        Folders { root: std::env::temp_dir().join(name), count: AtomicU32::new(0) }
+        Folders {
+            root: std::env::temp_dir().join(name),
+            count: AtomicU32::new(0),
+        }
     }
 
     fn next(&self) -> Result<String, StartError> {
-        let path = self.root.join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
-        std::fs::create_dir_all(&path)
-            .map_err(|error| StartError::because(format!("{} can't be made: {error}", path.display())))?;
+        let path = self
+            .root
+            .join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
+        std::fs::create_dir_all(&path).map_err(|error| {
+            StartError::because(format!("{} can't be made: {error}", path.display()))
+        })?;
         Ok(path.display().to_string())
     }
 }
@@ -115,10 +121,19 @@ impl Stages {
     /// How many scenarios at once.
     pub fn jobs(&self) -> usize {
         match self.role {
-            Role::Sdk => self.system.function.as_ref().and_then(|f| f.streams).unwrap_or(8),
+            Role::Sdk => self
+                .system
+                .function
+                .as_ref()
+                .and_then(|f| f.streams)
+                .unwrap_or(8),
             Role::Proxy | Role::Stack => {
                 let streams = self.system.function.as_ref().and_then(|f| f.streams);
-                if self.role == Role::Stack { streams.unwrap_or(8).max(2) / 2 } else { 16 }
+                if self.role == Role::Stack {
+                    streams.unwrap_or(8).max(2) / 2
+                } else {
+                    16
+                }
             }
         }
     }
@@ -131,9 +146,14 @@ impl Stages {
     }
 
     fn party(&self, function: bool) -> Result<&Party, StageError> {
-        let (party, name) =
-            if function { (&self.system.function, "function") } else { (&self.system.proxy, "proxy") };
-        party.as_ref().ok_or_else(|| StageError::Unusable(format!("the system has no {name}")))
+        let (party, name) = if function {
+            (&self.system.function, "function")
+        } else {
+            (&self.system.proxy, "proxy")
+        };
+        party
+            .as_ref()
+            .ok_or_else(|| StageError::Unusable(format!("the system has no {name}")))
     }
 
     /// The function, started or found, and what it announces.
@@ -149,21 +169,34 @@ impl Stages {
             }
         };
         let unusable = |text: String| {
-            StageError::Unusable(format!("the function at {} can't be used: {text}", subject.address()))
+            StageError::Unusable(format!(
+                "the function at {} can't be used: {text}",
+                subject.address()
+            ))
         };
-        let connection = subject.connection().await.map_err(|error| unusable(error.to_string()))?;
+        let connection = subject
+            .connection()
+            .await
+            .map_err(|error| unusable(error.to_string()))?;
         let info = cast::proxy_info();
         let asked = cast::unary(&connection, protocol::DISCOVER, &info);
         let answered = tokio::time::timeout(self.limits.patience, asked).await;
         let answered = match answered {
             Ok(answered) => answered,
-            Err(_) => Err(format!("discover is not answered within {:?}", self.limits.patience)),
+            Err(_) => Err(format!(
+                "discover is not answered within {:?}",
+                self.limits.patience
+            )),
         };
         match answered {
             Ok(spec) => Ok((subject, spec)),
             Err(text) => {
                 let words = subject.last_words(20).await;
-                let words = if words.is_empty() { String::new() } else { format!("\n  its last words:\n    {}", words.join("\n    ")) };
+                let words = if words.is_empty() {
+                    String::new()
+                } else {
+                    format!("\n  its last words:\n    {}", words.join("\n    "))
+                };
                 Err(unusable(format!("{text}{words}")))
             }
         }
@@ -172,7 +205,11 @@ impl Stages {
     async fn sdk(&mut self) -> Result<Stage, StageError> {
         let (function, spec) = self.function().await?;
         self.spec = Some(spec);
-        Ok(Stage { function: Some(function), proxy: None, door: None })
+        Ok(Stage {
+            function: Some(function),
+            proxy: None,
+            door: None,
+        })
     }
 
     async fn stack(&mut self, passivates: bool) -> Result<(), StageError> {
@@ -180,13 +217,20 @@ impl Stages {
         let address = function.address();
         self.spec = Some(spec.clone());
         self.shared = self.behind(function, spec.clone()).await?;
-        let managed = self.system.proxy.as_ref().is_some_and(|proxy| proxy.address.is_none());
+        let managed = self
+            .system
+            .proxy
+            .as_ref()
+            .is_some_and(|proxy| proxy.address.is_none());
         if passivates && managed {
             let mut brief = spec;
             for entity in &mut brief.entities {
-                let timeout = TimeoutPassivationStrategy { timeout: BRIEF.as_millis() as i64 };
-                entity.passivation_strategy =
-                    Some(EntityPassivationStrategy { strategy: Some(Strategy::Timeout(timeout)) });
+                let timeout = TimeoutPassivationStrategy {
+                    timeout: BRIEF.as_millis() as i64,
+                };
+                entity.passivation_strategy = Some(EntityPassivationStrategy {
+                    strategy: Some(Strategy::Timeout(timeout)),
+                });
             }
             self.brief = Some(self.behind(Subject::at(address), brief).await?);
         }
@@ -201,12 +245,20 @@ impl Stages {
         let info = spec.service_info.get_or_insert_default();
         (info.protocol_major_version, info.protocol_minor_version) = (0, 2);
         let (door, proxy) = self.proxy_at(spec, behind, true).await?;
-        Ok(Stage { function: Some(function), proxy: Some(proxy), door: Some(door) })
+        Ok(Stage {
+            function: Some(function),
+            proxy: Some(proxy),
+            door: Some(door),
+        })
     }
 
     async fn proxy(&self, spec: EntitySpec, start: bool) -> Result<Stage, StageError> {
         let (door, proxy) = self.proxy_at(spec, Behind::Kit, start).await?;
-        Ok(Stage { function: None, proxy: Some(proxy), door: Some(door) })
+        Ok(Stage {
+            function: None,
+            proxy: Some(proxy),
+            door: Some(door),
+        })
     }
 
     /// The kit's door, and a proxy that looks for its function there. The door is open before the proxy starts.
@@ -220,7 +272,9 @@ impl Stages {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = party.function_listen.unwrap_or(any);
         let cant = |error: std::io::Error| {
-            StageError::Unusable(format!("the kit can't listen at {listen} as function: {error}"))
+            StageError::Unusable(format!(
+                "the kit can't listen at {listen} as function: {error}"
+            ))
         };
         let listener = TcpListener::bind(listen).await.map_err(cant)?;
         let door = Door::open(listener, behind, spec).map_err(cant)?;
@@ -253,16 +307,24 @@ impl Stages {
 
     /// A stage that one scenario has to itself; what its chart starts is not started yet.
     pub async fn own(&self, scenario: &Scenario) -> Result<Stage, StageError> {
-        let starts = scenario.chart.first().is_some_and(|step| {
-            matches!(step.kind, crate::scenario::StepKind::Start(_))
-        });
+        let starts = scenario
+            .chart
+            .first()
+            .is_some_and(|step| matches!(step.kind, crate::scenario::StepKind::Start(_)));
         match self.role {
             Role::Sdk => {
                 let (function, _) = self.function().await?;
-                Ok(Stage { function: Some(function), proxy: None, door: None })
+                Ok(Stage {
+                    function: Some(function),
+                    proxy: None,
+                    door: None,
+                })
             }
             Role::Proxy => {
-                let spec = merged(scenario, model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64))?;
+                let spec = merged(
+                    scenario,
+                    model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64),
+                )?;
                 self.proxy(spec, !starts).await
             }
             Role::Stack => {
@@ -276,7 +338,11 @@ impl Stages {
     pub fn applicable(&self, system: &System, task: Task) -> Result<Task, String> {
         system.has(&task.scenario.needs, self.role)?;
         if task.own_subject {
-            let party = if self.role == Role::Sdk { &system.function } else { &system.proxy };
+            let party = if self.role == Role::Sdk {
+                &system.function
+            } else {
+                &system.proxy
+            };
             if party.as_ref().is_none_or(|party| party.command.is_empty()) {
                 return Err("the kit can't start a subject of its own for it".to_owned());
             }
@@ -285,8 +351,14 @@ impl Stages {
             return Err("it needs a second proxy, which the kit can't start".to_owned());
         }
         if let Some(spec) = &self.spec {
-            let served: BTreeSet<&str> = spec.entities.iter().map(|e| e.service_name.as_str()).collect();
-            let missing = services(&task.script).into_iter().find(|service| !served.contains(service.as_str()));
+            let served: BTreeSet<&str> = spec
+                .entities
+                .iter()
+                .map(|e| e.service_name.as_str())
+                .collect();
+            let missing = services(&task.script)
+                .into_iter()
+                .find(|service| !served.contains(service.as_str()));
             if let Some(service) = missing {
                 return Err(format!("the function doesn't announce {service}"));
             }
@@ -296,7 +368,10 @@ impl Stages {
 
     /// After a subject died: everything is started anew.
     pub async fn revive(&self) -> Result<(), StageError> {
-        for stage in [Some(&self.shared), self.brief.as_ref()].into_iter().flatten() {
+        for stage in [Some(&self.shared), self.brief.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             stage.revive(READY).await?;
         }
         Ok(())
@@ -304,7 +379,10 @@ impl Stages {
 
     pub fn service_info(&self) -> Option<Vec<(String, String)>> {
         let info = self.spec.as_ref()?.service_info.clone().unwrap_or_default();
-        let version = format!("{}.{}", info.protocol_major_version, info.protocol_minor_version);
+        let version = format!(
+            "{}.{}",
+            info.protocol_major_version, info.protocol_minor_version
+        );
         let fields = [
             ("service", info.service_name),
             ("service version", info.service_version),
@@ -318,7 +396,10 @@ impl Stages {
 
     pub fn proxy_info(&self) -> Option<Vec<(String, String)>> {
         let info = ProxyInfo::decode(self.shared.door()?.announced()?).ok()?;
-        let version = format!("{}.{}", info.protocol_major_version, info.protocol_minor_version);
+        let version = format!(
+            "{}.{}",
+            info.protocol_major_version, info.protocol_minor_version
+        );
         let fields = [
             ("proxy", info.proxy_name),
             ("proxy version", info.proxy_version),
@@ -329,7 +410,10 @@ impl Stages {
     }
 
     pub async fn close(&self) {
-        for stage in [Some(&self.shared), self.brief.as_ref()].into_iter().flatten() {
+        for stage in [Some(&self.shared), self.brief.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             stage.stop().await;
         }
     }
@@ -345,28 +429,44 @@ async fn ended(process: &mut crate::system::Managed) -> String {
 }
 
 fn services(script: &Script) -> BTreeSet<String> {
-    script.calls.iter().filter_map(|call| Some(call.key.as_ref()?.service.clone())).collect()
+    script
+        .calls
+        .iter()
+        .filter_map(|call| Some(call.key.as_ref()?.service.clone()))
+        .collect()
 }
 
 /// The scenario's `spec` over the kit's: fields that it writes replace the kit's, one by one at the top and in
 /// the service info.
 fn merged(scenario: &Scenario, mut spec: EntitySpec) -> Result<EntitySpec, StageError> {
-    let Some(node) = &scenario.spec else { return Ok(spec) };
-    let wrong = |text: String| StageError::Unusable(format!("the spec of {}: {text}", scenario.name()));
+    let Some(node) = &scenario.spec else {
+        return Ok(spec);
+    };
+    let wrong =
+        |text: String| StageError::Unusable(format!("the spec of {}: {text}", scenario.name()));
     let bindings = Default::default();
-    let scope = Scope { package: "cloudstate", bindings: &bindings };
+    let scope = Scope {
+        package: "cloudstate",
+        bindings: &bindings,
+    };
     let descriptor = model::spec::descriptor_pool()
         .get_message_by_name("cloudstate.EntitySpec")
         .ok_or_else(|| wrong("no such message".to_owned()))?;
     let written: DynamicMessage =
         message::build(node, &descriptor, &scope).map_err(|error| wrong(error.to_string()))?;
-    let written: EntitySpec = written.transcode_to().map_err(|error| wrong(error.to_string()))?;
+    let written: EntitySpec = written
+        .transcode_to()
+        .map_err(|error| wrong(error.to_string()))?;
     let has = |node: &Node, key: &str| node.get(key).is_some();
     if has(node, "proto") {
         spec.proto = written.proto;
     }
     if has(node, "entities") {
-        if written.entities.iter().any(|e| e.service_name.starts_with("cloudstate.tck.model.action.")) {
+        if written
+            .entities
+            .iter()
+            .any(|e| e.service_name.starts_with("cloudstate.tck.model.action."))
+        {
             spec.proto = cloudstate_protocol::descriptors::FILE_DESCRIPTOR_SET.to_vec();
         }
         spec.entities = written.entities;

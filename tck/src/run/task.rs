@@ -45,7 +45,9 @@ pub(super) fn fresh(scenario: &Scenario) -> Bindings {
     let run = std::process::id();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let names = std::iter::once("id").chain(scenario.ids.iter().map(String::as_str));
-    names.map(|name| (name.to_owned(), format!("{run:x}.{count:05}.{name}."))).collect()
+    names
+        .map(|name| (name.to_owned(), format!("{run:x}.{count:05}.{name}.")))
+        .collect()
 }
 
 impl Task {
@@ -63,7 +65,14 @@ impl Task {
             .map_or(Ok(()), |(_, playable)| playable)?;
         let script = expand::expand(scenario, role, choice, fresh(scenario)).map_err(|e| e.0)?;
         let own_subject = super::needs_own_subject(scenario);
-        Ok(Task { scenario: scenario.clone(), role, choice, instance, own_subject, script })
+        Ok(Task {
+            scenario: scenario.clone(),
+            role,
+            choice,
+            instance,
+            own_subject,
+            script,
+        })
     }
 
     /// How many entity streams it has open at once.
@@ -71,14 +80,23 @@ impl Task {
         if self.role != Role::Sdk {
             return 1;
         }
-        let keys: std::collections::BTreeSet<_> =
-            self.script.calls.iter().filter_map(|call| call.key.as_ref()).collect();
+        let keys: std::collections::BTreeSet<_> = self
+            .script
+            .calls
+            .iter()
+            .filter_map(|call| call.key.as_ref())
+            .collect();
         keys.len()
     }
 
     pub async fn play(&self, stages: &Stages) -> Played {
         let began = Instant::now();
-        let mut played = match expand::expand(&self.scenario, self.role, self.choice, fresh(&self.scenario)) {
+        let mut played = match expand::expand(
+            &self.scenario,
+            self.role,
+            self.choice,
+            fresh(&self.scenario),
+        ) {
             Ok(script) => self.on_stage(Arc::new(script), stages).await,
             Err(reason) => self.error(reason.0),
         };
@@ -87,8 +105,13 @@ impl Task {
     }
 
     fn error(&self, text: String) -> Played {
-        let judgement = Judgement { error: Some(text.clone()), ..Judgement::default() };
-        let outcome = Outcome::Ran { verdict: Verdict::Error };
+        let judgement = Judgement {
+            error: Some(text.clone()),
+            ..Judgement::default()
+        };
+        let outcome = Outcome::Ran {
+            verdict: Verdict::Error,
+        };
         let mut result = result_of(&self.scenario, self.role, self.instance.clone(), outcome);
         result.error = Some(text);
         let transcript = Transcript {
@@ -97,7 +120,13 @@ impl Task {
             bindings: Default::default(),
             entries: Vec::new(),
         };
-        Played { scenario: self.scenario.clone(), transcript, judgement, result, died: false }
+        Played {
+            scenario: self.scenario.clone(),
+            transcript,
+            judgement,
+            result,
+            died: false,
+        }
     }
 
     async fn on_stage(&self, script: Arc<Script>, stages: &Stages) -> Played {
@@ -128,14 +157,29 @@ impl Task {
             stage.stop().await;
         }
         if let Some(how) = &died {
-            result.error.get_or_insert(format!("the system under test died: {how}"));
+            result
+                .error
+                .get_or_insert(format!("the system under test died: {how}"));
         }
         let died = died.is_some();
-        Played { scenario: self.scenario.clone(), transcript, judgement, result, died }
+        Played {
+            scenario: self.scenario.clone(),
+            transcript,
+            judgement,
+            result,
+            died,
+        }
     }
 
-    fn result(&self, script: &Script, transcript: &Transcript, judgement: &Judgement) -> ScenarioResult {
-        let outcome = Outcome::Ran { verdict: judgement.verdict() };
+    fn result(
+        &self,
+        script: &Script,
+        transcript: &Transcript,
+        judgement: &Judgement,
+    ) -> ScenarioResult {
+        let outcome = Outcome::Ran {
+            verdict: judgement.verdict(),
+        };
         let mut result = result_of(&self.scenario, self.role, self.instance.clone(), outcome);
         result.entries = transcript.entries.len();
         result.findings = judgement.findings.clone();
@@ -159,7 +203,9 @@ pub(super) async fn shrink(
     generated: explore::Generated,
     first: Played,
 ) -> Played {
-    let Some(root) = first.judgement.root().cloned() else { return first };
+    let Some(root) = first.judgement.root().cloned() else {
+        return first;
+    };
     let same = |played: &Played| {
         played
             .judgement
@@ -183,21 +229,34 @@ pub(super) async fn shrink(
         "Found by `--seed {} --generated {}` in the role {role}{}.\nBreaks {}: {}",
         options.seed,
         options.generated,
-        if confirmed { ", and shrunk" } else { "; unconfirmed: it did not fail again" },
+        if confirmed {
+            ", and shrunk"
+        } else {
+            "; unconfirmed: it did not fail again"
+        },
         root.requirement,
         root.summary,
     );
-    let Ok(task) = Task::new(&Arc::new(smallest.clone()), role, 0, None) else { return first };
+    let Ok(task) = Task::new(&Arc::new(smallest.clone()), role, 0, None) else {
+        return first;
+    };
     let mut played = task.play(stages).await;
     if !same(&played) {
         played = first;
     }
     if let Some(folder) = &options.counterexamples {
-        let text = write::write(&smallest.suite, &smallest.service, std::slice::from_ref(&smallest), &header);
+        let text = write::write(
+            &smallest.suite,
+            &smallest.service,
+            std::slice::from_ref(&smallest),
+            &header,
+        );
         let path = folder.join(format!("{}-{role}-{}.yaml", smallest.suite, smallest.id));
         match fs::create_dir_all(folder).and_then(|()| fs::write(&path, text)) {
             Ok(()) => played.result.source.file = path.display().to_string(),
-            Err(error) => played.result.error = Some(format!("{} can't be written: {error}", path.display())),
+            Err(error) => {
+                played.result.error = Some(format!("{} can't be written: {error}", path.display()))
+            }
         }
     }
     played
@@ -211,11 +270,27 @@ pub(super) fn write_transcript(
     transcript: &Transcript,
 ) -> std::io::Result<String> {
     fs::create_dir_all(folder)?;
-    let file_name = |c: char| if c.is_ascii_alphanumeric() || "-_.=@".contains(c) { c } else { '-' };
-    let scenario_name: String = result.full_name().trim_end_matches(']').chars().map(file_name).collect();
+    let file_name = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.=@".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let scenario_name: String = result
+        .full_name()
+        .trim_end_matches(']')
+        .chars()
+        .map(file_name)
+        .collect();
     let name = format!("{}-{scenario_name}.jsonl", result.role);
     let path = folder.join(name);
-    let yaml = write::write(&scenario.suite, &scenario.service, std::slice::from_ref(scenario), "");
+    let yaml = write::write(
+        &scenario.suite,
+        &scenario.service,
+        std::slice::from_ref(scenario),
+        "",
+    );
     fs::write(&path, file::write(transcript, Some(&yaml)))?;
     Ok(path.display().to_string())
 }

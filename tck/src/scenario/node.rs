@@ -55,7 +55,15 @@ impl Node {
 
     /// A map with the node's span for its keys.
     pub fn map<K: Into<String>>(span: Span, entries: impl IntoIterator<Item = (K, Node)>) -> Node {
-        let entries = entries.into_iter().map(|(k, v)| (Key { span, text: k.into() }, v));
+        let entries = entries.into_iter().map(|(k, v)| {
+            (
+                Key {
+                    span,
+                    text: k.into(),
+                },
+                v,
+            )
+        });
         Node::new(span, Value::Map(entries.collect()))
     }
 
@@ -66,7 +74,10 @@ impl Node {
 
     /// The value under a key, if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.entries()?.iter().find(|(k, _)| k.text == key).map(|(_, v)| v)
+        self.entries()?
+            .iter()
+            .find(|(k, _)| k.text == key)
+            .map(|(_, v)| v)
     }
 
     /// The entries, if this is a map.
