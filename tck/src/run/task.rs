@@ -151,7 +151,10 @@ impl Task {
         let died = if suspect { stage.died().await } else { None };
         let mut result = self.result(&script, &transcript, &judgement);
         if judgement.verdict() != Verdict::Pass {
-            result.log_tail = stage.last_words(20).await;
+            // Paths below the working directory say nothing to whoever reads the report elsewhere.
+            let here = std::env::current_dir().map(|path| format!("{}/", path.display())).unwrap_or_default();
+            let words = stage.last_words(20).await;
+            result.log_tail = words.into_iter().map(|line| line.replace(&here, "")).collect();
         }
         if self.own_subject {
             stage.stop().await;
