@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use cloudstate_protocol::names::EVENT_SOURCED;
 use cloudstate_protocol::payload::PROTOBUF_PREFIX;
 
 /// Every method of every announced entity, by its path.
@@ -58,6 +59,18 @@ fn path(service: &str, method: &str) -> String {
 pub enum Kind {
     /// By the events that led to it.
     EventSourced,
+}
+
+impl Kind {
+    /// All kinds that this proxy supports.
+    pub const ALL: [Self; 1] = [Self::EventSourced];
+
+    /// The entity type, as user functions announce it.
+    pub fn entity_type(self) -> &'static str {
+        match self {
+            Self::EventSourced => EVENT_SOURCED,
+        }
+    }
 }
 
 /// One announced entity.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{Entity, EntitySpec, ProxyInfo};
-use cloudstate_protocol::names::{EVENT_SOURCED, PROTOCOL_VERSION};
+use cloudstate_protocol::names::PROTOCOL_VERSION;
 use prost::Message;
 use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use prost_types::FileDescriptorSet;
@@ -21,8 +21,6 @@ use crate::catalog::{Catalog, EntityType, Key, Kind, Method, UnusableKey};
 use crate::function::connection::Connection;
 use crate::function::report_on;
 
-/// The entity types that this proxy supports.
-const SUPPORTED: [&str; 1] = [EVENT_SOURCED];
 /// The first pause between two attempts, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How long the user function may take to answer.
@@ -54,7 +52,7 @@ pub enum Refusal {
     Unlinkable(String),
     #[error(
         "the entity of service {service} has type {entity_type:?}, which this proxy doesn't \
-         support; it supports {}", SUPPORTED.join(", ")
+         support; it supports {}", supported().join(", ")
     )]
     UnsupportedType {
         service: String,
@@ -197,6 +195,10 @@ fn random_fraction() -> f64 {
     f64::from((RandomState::new().hash_one(0) >> 32) as u32) / f64::from(u32::MAX)
 }
 
+fn supported() -> Vec<String> {
+    Kind::ALL.map(|kind| kind.entity_type().to_owned()).to_vec()
+}
+
 async fn ask(connection: &Arc<Connection>) -> Result<EntitySpec, String> {
     // spec: discovery.announces-version, discovery.announces-entity-types
     let info = ProxyInfo {
@@ -204,7 +206,7 @@ async fn ask(connection: &Arc<Connection>) -> Result<EntitySpec, String> {
         protocol_minor_version: PROTOCOL_VERSION.1,
         proxy_name: env!("CARGO_PKG_NAME").to_owned(),
         proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
-        supported_entity_types: SUPPORTED.map(str::to_owned).to_vec(),
+        supported_entity_types: supported(),
     };
     let permit = connection.permit().ok_or("it takes no streams")?;
     timeout(ANSWER_TIMEOUT, permit.unary(DISCOVER, &info))
@@ -254,12 +256,13 @@ fn check_entity(
     terms: Terms,
 ) -> Result<Vec<Method>, Refusal> {
     // spec: discovery.refuses-unsupported-type
-    if !SUPPORTED.contains(&entity.entity_type.as_str()) {
-        return Err(Refusal::UnsupportedType {
-            service: entity.service_name.clone(),
-            entity_type: entity.entity_type.clone(),
-        });
-    }
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.entity_type() == entity.entity_type);
+    let kind = kind.ok_or_else(|| Refusal::UnsupportedType {
+        service: entity.service_name.clone(),
+        entity_type: entity.entity_type.clone(),
+    })?;
     // spec: discovery.refuses-unknown-service
     let service = pool
         .get_service_by_name(&entity.service_name)
@@ -270,7 +273,7 @@ fn check_entity(
     }
     let announced = announced_timeout(entity);
     let entity = Arc::new(EntityType {
-        kind: Kind::EventSourced,
+        kind,
         service_name: entity.service_name.as_str().into(),
         persistence_id: entity.persistence_id.as_str().into(),
         passivation_timeout: announced.unwrap_or(terms.passivation_timeout),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::discovery::{Discovery, Serving, Terms};
@@ -19,7 +20,7 @@ use crate::journal::Journal;
 use crate::router::{Limits, Router};
 
 /// How long a stop waits for the calls that are under way, and then for the streams.
-const DRAIN_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+const DRAIN_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(7), Duration::from_secs(3));
 
 /// Why a proxy can't serve.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,7 @@ pub async fn serve(
             max_queue: config.max_queue,
             half_close_timeout: config.half_close_timeout,
         },
+        settling: TaskTracker::new(),
     });
     let connected = tokio::spawn(function.stay_connected());
     let served = serve_clients(&config, serving, &router, on_listening, shutdown).await;
@@ -99,9 +101,13 @@ async fn serve_clients(
             DRAIN_TIMEOUTS.0
         );
     }
-    // spec: passivation.idle-half-close
-    let passivated = timeout(DRAIN_TIMEOUTS.1, router.entities.passivate_all());
-    if passivated.await.is_err() {
+    let asleep = async {
+        router.settling.close();
+        router.settling.wait().await;
+        // spec: passivation.idle-half-close
+        router.entities.passivate_all().await;
+    };
+    if timeout(DRAIN_TIMEOUTS.1, asleep).await.is_err() {
         let awake = router.entities.len();
         tracing::warn!(
             awake,

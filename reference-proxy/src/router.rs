@@ -11,6 +11,7 @@ use bytes::Bytes;
 use cloudstate_protocol::cloudstate::{Failure, Metadata};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use crate::catalog::Method;
@@ -118,6 +119,8 @@ pub struct Router {
     pub entities: Entities,
     /// How long, how many.
     pub limits: Limits,
+    /// The replies that are still being settled.
+    pub settling: TaskTracker,
 }
 
 /// Who asked for a forward or a side effect.
@@ -176,7 +179,7 @@ impl Router {
                 let _ = caller.sender.send(Outcome::Continued(receiver));
                 let router = Arc::clone(self);
                 // In a task of its own: neither the entity nor the caller's leaving may stop it.
-                tokio::spawn(async move {
+                self.settling.spawn(async move {
                     router.run_effects(effects, &origin).await;
                     let _ = sender.send(router.conclude(action, &origin).await);
                 });

@@ -21,7 +21,7 @@ use prost::Message as _;
 use prost_types::Any;
 use protocol::{FromFunction, FromProxy, Stored};
 use script::{Key, MoveKind, Script};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What the kit does next. Each act becomes one entry of the transcript.
@@ -214,6 +214,8 @@ pub struct Play {
     backs: BTreeMap<usize, StreamId>,
     /// The last call of `discover` or `reportError` that the kit made.
     unary: Option<StreamId>,
+    /// Entities whose last stream the proxy reset: that is no passivation.
+    reset: BTreeSet<Key>,
     stored: BTreeMap<Key, Stored>,
     aligned: Vec<Aligned>,
     stop: Option<Stop>,
@@ -233,6 +235,7 @@ impl Play {
             fronts: BTreeMap::new(),
             backs: BTreeMap::new(),
             unary: None,
+            reset: BTreeSet::new(),
             stored: BTreeMap::new(),
             aligned: Vec::new(),
             stop: None,
@@ -446,6 +449,7 @@ impl Play {
                 && self.done[index].is_none()
                 && self.enabled(index)
                 && self.live(&key).is_none()
+                && !self.reset.contains(&key)
             {
                 self.passive(index, &key);
             }
@@ -985,6 +989,7 @@ impl Play {
             }
             track.activation.snapshot = snapshot;
         }
+        self.reset.remove(&key);
         self.current.insert(key, stream);
     }
 
@@ -1047,6 +1052,7 @@ impl Play {
             }
         }
         if !gracefully {
+            self.reset.insert(key.clone());
             if let Some(track) = self.track(stream) {
                 track.function_done = true;
             }

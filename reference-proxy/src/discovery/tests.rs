@@ -3,7 +3,7 @@ use cloudstate_protocol::cloudstate::{
 };
 use cloudstate_protocol::descriptors::{FILE_DESCRIPTOR_SET, descriptor_set_for};
 use cloudstate_protocol::names::tck::{EVENT_SOURCED_MODEL, EVENT_SOURCED_TWO};
-use cloudstate_protocol::names::{ACTION, VALUE_ENTITY};
+use cloudstate_protocol::names::{ACTION, EVENT_SOURCED, VALUE_ENTITY};
 
 use super::*;
 

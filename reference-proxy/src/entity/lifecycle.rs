@@ -6,7 +6,7 @@
 //!    └── the stream ended ───┴────────────────────┴── half-closed ◀────┘
 //! ```
 //!
-//! An entity is a task, and an awakening is a call of [`Entity::awake`]: one stream, from its
+//! An entity is a task, and an awakening is a call of `Entity::awake`: one stream, from its
 //! opening until it has ended. Whatever the reason for the end, the next command starts with a new
 //! stream and the whole past. There is no other recovery.
 
@@ -169,42 +169,87 @@ async fn activate<B: Behaviour>(
         },
         early = receiver.next() => early,
     };
-    let (status, violation) = judge_unasked::<B>(early);
-    if let Some(violation) = violation {
-        let text = on_stream(violation, &entity_type.service_name, &entity.id);
-        router.function.report(text);
+    let broken = unasked::<B>(early);
+    if let Some(violation) = &broken.violation {
+        report(router, entity, entity_type, violation);
     }
-    Err(status)
+    Err(if broken.connection_lost {
+        Status::unavailable("the connection to the user function was lost")
+    } else {
+        Status::unknown(GAVE_UP)
+    })
 }
 
-/// What to make of something that came while no command was outstanding: what a command that
-/// depends on the stream is answered with, and what is to be reported.
-fn judge_unasked<B: Behaviour>(incoming: Incoming) -> (Status, Option<Violation>) {
+/// Why a stream can't go on.
+struct Broken {
+    /// What is to be reported.
+    violation: Option<Violation>,
+    /// Whether it was the connection, of which the user function need not know.
+    connection_lost: bool,
+}
+
+impl From<Violation> for Broken {
+    fn from(violation: Violation) -> Self {
+        Self {
+            violation: Some(violation),
+            connection_lost: false,
+        }
+    }
+}
+
+impl From<End> for Broken {
+    fn from(end: End) -> Self {
+        tracing::debug!("a stream has ended: {end}");
+        let connection_lost = matches!(end, End::ConnectionLost(_));
+        let violation = match end {
+            End::Garbage(garbage) => Some(Violation::NotGrpc(garbage)),
+            End::Status(_) | End::Reset(_) | End::ConnectionLost(_) => None,
+        };
+        Self {
+            violation,
+            connection_lost,
+        }
+    }
+}
+
+/// The reply in what came from the user function.
+fn reply_in<B: Behaviour>(incoming: Incoming) -> Result<Reply<B::Change>, Broken> {
     let message = match incoming {
         Incoming::Message(message) => message,
-        Incoming::End(End::ConnectionLost(error)) => {
-            let reason = format!("the connection to the user function was lost: {error}");
-            return (Status::unavailable(reason), None);
-        }
-        Incoming::End(End::Garbage(garbage)) => {
-            return (Status::unknown(GAVE_UP), Some(Violation::NotGrpc(garbage)));
-        }
-        Incoming::End(end) => {
-            tracing::debug!("a stream ended while no command was outstanding: {end}");
-            return (Status::unknown(GAVE_UP), None);
-        }
+        Incoming::End(end) => return Err(end.into()),
     };
-    // spec: failures.violation-has-no-effect
-    let violation = match B::read(message) {
-        Ok(FromFunction::Reply(reply)) => Some(Violation::UnaskedReply(reply.command_id)),
-        Ok(FromFunction::Empty) => Some(Violation::EmptyMessage),
+    match B::read(message) {
+        Ok(FromFunction::Reply(reply)) => Ok(reply),
         Ok(FromFunction::Failure(description)) => {
             tracing::warn!(description, "the user function gave up a stream");
-            None
+            Err(Broken {
+                violation: None,
+                connection_lost: false,
+            })
         }
-        Err(error) => Some(Violation::Undecodable(error.to_string())),
-    };
-    (Status::unknown(GAVE_UP), violation)
+        Ok(FromFunction::Empty) => Err(Violation::EmptyMessage.into()),
+        Err(error) => Err(Violation::Undecodable(error.to_string()).into()),
+    }
+}
+
+/// What to make of something that came while no command was outstanding.
+fn unasked<B: Behaviour>(incoming: Incoming) -> Broken {
+    // spec: failures.violation-has-no-effect
+    match reply_in::<B>(incoming) {
+        Ok(reply) => Violation::UnaskedReply(reply.command_id).into(),
+        Err(broken) => broken,
+    }
+}
+
+fn report(
+    router: &Arc<Router>,
+    entity: &EntityRef,
+    entity_type: &EntityType,
+    violation: &Violation,
+) {
+    // spec: failures.violation-reported
+    let text = on_stream(violation, &entity_type.service_name, &entity.id);
+    router.function.report(text);
 }
 
 impl<B: Behaviour> Awakening<'_, B> {
@@ -258,12 +303,12 @@ impl<B: Behaviour> Awakening<'_, B> {
         let exchange = self.exchange(frame).await;
         match self.judge(exchange) {
             Ok(reply) => self.carry_out(reply, command).await,
-            Err(violation) => {
+            Err(broken) => {
                 // spec: failures.violation-answers-client, failures.stream-failure-status,
                 // failures.stream-lost, failures.connection-lost
                 command.caller.answer(Err(Status::unknown(GAVE_UP)));
-                if let Some(violation) = violation {
-                    self.report(&violation);
+                if let Some(violation) = &broken.violation {
+                    self.report(violation);
                 }
                 // spec: failures.violation-ends-stream
                 Next::Reset
@@ -293,28 +338,12 @@ impl<B: Behaviour> Awakening<'_, B> {
         }
     }
 
-    /// Whether what came is a reply to the outstanding command. If not, the stream can't go on,
-    /// and a violation is to be reported.
-    fn judge(&self, exchange: Exchange) -> Result<Reply<B::Change>, Option<Violation>> {
-        let message = match exchange.incoming {
-            Incoming::Message(message) => message,
-            Incoming::End(End::Garbage(garbage)) => return Err(Some(Violation::NotGrpc(garbage))),
-            Incoming::End(end) => {
-                tracing::warn!(entity = ?self.entity, "a stream ended with a command outstanding: {end}");
-                return Err(None);
-            }
-        };
-        match B::read(message) {
-            Ok(FromFunction::Reply(reply)) => {
-                let violation = self.objection(&reply, exchange.sent);
-                violation.map_or(Ok(reply), |violation| Err(Some(violation)))
-            }
-            Ok(FromFunction::Failure(description)) => {
-                tracing::warn!(entity = ?self.entity, description, "the user function gave up a stream");
-                Err(None)
-            }
-            Ok(FromFunction::Empty) => Err(Some(Violation::EmptyMessage)),
-            Err(error) => Err(Some(Violation::Undecodable(error.to_string()))),
+    /// The reply to the outstanding command in what came from the user function.
+    fn judge(&self, exchange: Exchange) -> Result<Reply<B::Change>, Broken> {
+        let reply = reply_in::<B>(exchange.incoming)?;
+        match self.objection(&reply, exchange.sent) {
+            Some(violation) => Err(violation.into()),
+            None => Ok(reply),
         }
     }
 
@@ -419,9 +448,8 @@ impl<B: Behaviour> Awakening<'_, B> {
             Incoming::End(_) => self.call.sender.half_close(),
             Incoming::Message(_) => self.call.sender.reset(),
         }
-        let (_, violation) = judge_unasked::<B>(incoming);
-        if let Some(violation) = violation {
-            self.report(&violation);
+        if let Some(violation) = &unasked::<B>(incoming).violation {
+            self.report(violation);
         }
     }
 
@@ -440,10 +468,7 @@ impl<B: Behaviour> Awakening<'_, B> {
     }
 
     fn report(&self, violation: &Violation) {
-        // spec: failures.violation-reported
-        let service = &self.entity_type.service_name;
-        let text = on_stream(violation, service, &self.entity.id);
-        self.router.function.report(text);
+        report(self.router, self.entity, &self.entity_type, violation);
     }
 }
 

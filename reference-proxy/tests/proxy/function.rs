@@ -418,7 +418,7 @@ impl Stream {
             "!other-type" => {
                 let payload = Any {
                     type_url: "type.googleapis.com/Something".to_owned(),
-                    ..fine.unwrap()
+                    ..response("fine")
                 };
                 self.say(Out::Reply(reply(id, Some(payload))))
             }

@@ -1,5 +1,7 @@
 //! Conversations through a whole proxy: a client and a user function, over real sockets.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 mod function;
 mod lifetime;
 mod lost;

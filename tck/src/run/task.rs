@@ -152,9 +152,14 @@ impl Task {
         let mut result = self.result(&script, &transcript, &judgement);
         if judgement.verdict() != Verdict::Pass {
             // Paths below the working directory say nothing to whoever reads the report elsewhere.
-            let here = std::env::current_dir().map(|path| format!("{}/", path.display())).unwrap_or_default();
+            let here = std::env::current_dir()
+                .map(|path| format!("{}/", path.display()))
+                .unwrap_or_default();
             let words = stage.last_words(20).await;
-            result.log_tail = words.into_iter().map(|line| line.replace(&here, "")).collect();
+            result.log_tail = words
+                .into_iter()
+                .map(|line| line.replace(&here, ""))
+                .collect();
         }
         if self.own_subject {
             stage.stop().await;
