@@ -8,9 +8,11 @@
 pub mod door;
 pub mod relay;
 pub mod stage;
+mod standin;
 
 use crate::play::script::Script;
 use crate::play::{Act, Play};
+use crate::scenario::service::EntityType;
 use crate::scenario::{Party, Role};
 use crate::transcript::{Entry, Hop, Recorder, StreamId, Transcript, What};
 use crate::wire::{Called, Connection, Event, Receiver, Sender};
@@ -84,6 +86,10 @@ pub type Mailbox = mpsc::UnboundedSender<Arrival>;
 
 /// Plays a script to its end, or to where it stops.
 pub async fn perform(script: Arc<Script>, stage: &Stage, limits: &Limits) -> (Transcript, Play) {
+    let _alone = match script.has_actions() && script.role != Role::Sdk {
+        true => Some(stage.actions.lock().await),
+        false => None,
+    };
     let (mailbox, arrivals) = mpsc::unbounded_channel();
     let claim = stage
         .door()
@@ -245,7 +251,8 @@ impl Actor<'_> {
                     },
                     _ => What::Cancel,
                 };
-                self.record(Some(Hop::Back), Some(stream), from, true, what);
+                let hop = hop_of(from, self.play.script().role);
+                self.record(Some(hop), Some(stream), from, true, what);
                 if let Some(sender) = self.sender(stream, from) {
                     sender.reset().await;
                 }
@@ -348,7 +355,7 @@ impl Actor<'_> {
         let mut readers = tokio::task::JoinSet::new();
         let mut caller = None;
         if self.play.script().role == Role::Stack
-            && path == crate::play::protocol::EVENT_SOURCED
+            && EntityType::of_path(&path).is_some()
             && let Ok(connection) = self.stage.function().await
         {
             let (upstream, answers) = connection.call(&path, &metadata);

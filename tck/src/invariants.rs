@@ -2,15 +2,19 @@
 //!
 //! On a stream where the kit broke a rule because the chart says so, they stop, and only the chart speaks.
 
+mod action;
 pub mod discovery;
-pub mod event_sourced;
+mod entity;
+mod event_sourced;
+mod value_entity;
 
 use crate::judge::{Bench, Objection};
 use crate::scenario::Party;
 
 /// All invariants over the transcript of one play.
 pub fn check(bench: &mut Bench<'_>) {
-    event_sourced::check(bench);
+    entity::check(bench);
+    action::check(bench);
 }
 
 /// An objection to one entry.

@@ -254,14 +254,18 @@ fn order(bench: &mut Bench<'_>) {
 fn order_requirement(script: &Script, this: &MoveKind, earlier: &MoveKind) -> &'static str {
     let effect = |call: &usize| matches!(script.calls[*call].origin, Origin::Effect { .. });
     match (this, earlier) {
-        (MoveKind::Return(_) | MoveKind::Command(_), MoveKind::Answer(c)) if effect(c) => {
+        (MoveKind::Return(_) | MoveKind::Pass(_) | MoveKind::Command(_), MoveKind::Answer(c))
+            if effect(c) =>
+        {
             "effects.synchronous-awaited"
         }
         (MoveKind::Return(c), MoveKind::Answer(_)) if script.calls[*c].forward.is_some() => {
             "effects.forward-answers-client"
         }
         (MoveKind::Command(c), MoveKind::Answer(_)) if effect(c) => "effects.executed",
-        (MoveKind::Return(_), MoveKind::Answer(_)) => "commands.reaches-function",
+        (MoveKind::Return(_) | MoveKind::Pass(_), MoveKind::Answer(_)) => {
+            "commands.reaches-function"
+        }
         _ => "commands.answers-its-caller",
     }
 }
@@ -315,7 +319,15 @@ fn silence(bench: &mut Bench<'_>, entry: u64, index: usize) {
     let blame = this.from();
     let raw = !matches!(
         this.kind,
-        MoveKind::Request(_) | MoveKind::Command(_) | MoveKind::Answer(_) | MoveKind::Return(_)
+        MoveKind::Request(_)
+            | MoveKind::Command(_)
+            | MoveKind::Answer(_)
+            | MoveKind::Return(_)
+            | MoveKind::Deliver(..)
+            | MoveKind::Delivered(_)
+            | MoveKind::Pass(_)
+            | MoveKind::End(_)
+            | MoveKind::Cancel(_)
     );
     let requirement = bench
         .verified_by(index, blame, raw)
@@ -358,25 +370,27 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
     let stream = at
         .and_then(|entry| entry.stream)
         .and_then(|stream| bench.case.play.stream(stream));
+    let call = &script.calls[*call];
     if matches!(stream, Some(crate::play::Stream::Entity(track)) if track.at_first_command_of_a_replay())
     {
-        return "event-sourced.applies-replayed-events".to_owned();
+        return contents::Aspect::State.model(call).to_owned();
     }
-    let failure = script.calls[*call]
+    let failure = call
         .answer
         .as_ref()
         .is_some_and(|answer| answer.failure.is_some());
-    let model = if failure {
-        "tck-models.event-sourced-fail"
+    let aspect = if failure {
+        contents::Aspect::Failure
     } else {
-        "tck-models.event-sourced-state"
+        contents::Aspect::Message
     };
-    model.to_owned()
+    aspect.model(call).to_owned()
 }
 
 /// The last thing that the function sent on the entry's stream was a failure inside a reply.
 fn failed_before(bench: &Bench<'_>, entry: u64) -> bool {
     use crate::play::protocol::{FromFunction, read_out};
+    let entity_type = |stream| bench.case.play.entity_type(stream);
     let entries = &bench.case.transcript.entries;
     let Some(this) = usize::try_from(entry).ok().and_then(|at| entries.get(at)) else {
         return false;
@@ -384,9 +398,12 @@ fn failed_before(bench: &Bench<'_>, entry: u64) -> bool {
     let before = entries.iter().rev().skip_while(|other| other.seq >= entry);
     let mut sent =
         before.filter(|other| other.stream == this.stream && other.from == Party::Function);
-    match sent.next().map(|other| &other.what) {
-        Some(crate::transcript::What::Message { bytes }) => {
-            matches!(read_out(bytes), FromFunction::Reply(reply) if reply.failure().is_some())
+    match (
+        sent.next().map(|other| &other.what),
+        this.stream.and_then(entity_type),
+    ) {
+        (Some(crate::transcript::What::Message { bytes }), Some(entity_type)) => {
+            matches!(read_out(entity_type, bytes), FromFunction::Reply(reply) if reply.failure().is_some())
         }
         _ => false,
     }
@@ -398,7 +415,13 @@ fn silence_requirement(script: &Script, kind: &MoveKind) -> &'static str {
             Origin::Client => "commands.reaches-function",
             Origin::Effect { .. } => "effects.executed",
             Origin::Forward { .. } => "effects.forward-answers-client",
+            Origin::Element { .. } => "actions.elements-passed-on",
         },
+        MoveKind::Deliver(..) => "actions.requests-passed-on",
+        MoveKind::Delivered(_) => "actions.half-close-passed-on",
+        MoveKind::Pass(_) => "actions.elements-passed-on",
+        MoveKind::End(_) => "actions.function-ends-call",
+        MoveKind::Cancel(_) => "actions.cancels-unwanted",
         MoveKind::Return(_) | MoveKind::Request(_) => "commands.answers-its-caller",
         MoveKind::Answer(_) => "commands.answer-every-command",
         MoveKind::HalfClose(_) => "passivation.idle-half-close",

@@ -297,6 +297,8 @@ pub struct StreamLine {
     pub request: Option<Node>,
     /// function ▶ client.
     pub answer: Option<Answer>,
+    /// Something raw, or whatever else happens meanwhile.
+    pub step: Option<Box<Step>>,
 }
 
 /// What the function answers. What is not written must not be there.

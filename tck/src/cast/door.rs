@@ -4,10 +4,11 @@
 //! payload of its first command), a report by the ids it mentions. What nobody claims is answered by the model,
 //! or handed on to the real function.
 
+use super::standin;
 use super::{Arrival, Mailbox};
-use crate::model::session::{Session, Step};
 use crate::play::protocol::{self, FromProxy};
 use crate::play::script::Script;
+use crate::scenario::service::EntityType;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::{EntitySpec, UserFunctionError};
@@ -59,6 +60,8 @@ struct Owner {
     mailbox: Mailbox,
     /// It has the subject for itself, and gets everything.
     exclusive: bool,
+    /// It has the actions of the subject for itself.
+    actions: bool,
 }
 
 impl Claims {
@@ -77,6 +80,10 @@ impl Claims {
 
     fn of_text(&self, text: &str) -> Option<Owner> {
         self.find(|owner| owner.ids.iter().any(|id| text.contains(id.as_str())))
+    }
+
+    fn of_actions(&self) -> Option<Owner> {
+        self.find(|owner| owner.actions)
     }
 
     fn of_payload(&self, payload: &[u8]) -> Option<Owner> {
@@ -146,6 +153,7 @@ impl Door {
             .map(|call| call.payload.clone())
             .collect();
         let exclusive = crate::run::needs_own_subject(&script.scenario);
+        let actions = script.has_actions();
         let number = self.claims.with(|all| {
             all.next += 1;
             all.owners.push(Owner {
@@ -154,6 +162,7 @@ impl Door {
                 payloads,
                 mailbox,
                 exclusive,
+                actions,
             });
             all.next
         });
@@ -187,10 +196,11 @@ struct Porter {
 
 impl Porter {
     async fn answer(self, mut called: Called) {
-        match called.path.as_str() {
-            protocol::DISCOVER => self.discover(called).await,
-            protocol::REPORT_ERROR => self.report(called).await,
-            protocol::EVENT_SOURCED => self.entity(called).await,
+        match (called.path.as_str(), EntityType::of_path(&called.path)) {
+            (protocol::DISCOVER, _) => self.discover(called).await,
+            (protocol::REPORT_ERROR, _) => self.report(called).await,
+            (_, Some(EntityType::Action)) => self.action(called).await,
+            (_, Some(entity_type)) => self.entity(called, entity_type).await,
             _ => {
                 called
                     .sender
@@ -249,17 +259,17 @@ impl Porter {
     }
 
     /// Reads until it is known whose stream this is.
-    async fn entity(self, mut called: Called) {
+    async fn entity(self, mut called: Called, entity_type: EntityType) {
         let mut seen = Vec::new();
         loop {
             let event = called.receiver.next().await;
             let owner = match &event {
-                Event::Message(bytes) => match protocol::read_in(bytes) {
+                Event::Message(bytes) => match protocol::read_in(entity_type, bytes) {
                     FromProxy::Init { entity, .. } => self.claims.of_text(&entity),
                     FromProxy::Command(command) => {
                         let payload = command.payload.unwrap_or_default().value;
                         self.claims
-                            .of_text(&command.entity_id)
+                            .of_text(&command.entity)
                             .or_else(|| self.claims.of_payload(&payload))
                     }
                     _ => None,
@@ -268,7 +278,7 @@ impl Porter {
             };
             let decided = owner.is_some()
                 || !matches!(&event, Event::Message(bytes)
-                    if matches!(protocol::read_in(bytes), FromProxy::Init { .. } | FromProxy::Event { .. }));
+                    if matches!(protocol::read_in(entity_type, bytes), FromProxy::Init { .. } | FromProxy::Event { .. }));
             seen.push(event);
             match owner {
                 Some(owner) => {
@@ -281,37 +291,35 @@ impl Porter {
         }
     }
 
-    async fn unclaimed(self, called: Called, seen: Vec<Event>) {
-        match self.behind {
-            Behind::Kit => by_the_model(called, seen).await,
-            Behind::Function(address) => hand_on(called, seen, address).await,
+    /// An action's first message says whose it is by its payload; else it is the one's that has the actions to
+    /// itself.
+    async fn action(self, mut called: Called) {
+        let first = called.receiver.next().await;
+        let owner = match &first {
+            Event::Message(bytes) => match protocol::read_in(EntityType::Action, bytes) {
+                FromProxy::Command(command) => {
+                    let payload = command.payload.unwrap_or_default().value;
+                    let text = String::from_utf8_lossy(&payload);
+                    let by_id = (!payload.is_empty()).then(|| self.claims.of_text(&text));
+                    by_id.flatten().or_else(|| self.claims.of_actions())
+                }
+                _ => self.claims.of_actions(),
+            },
+            _ => None,
+        };
+        match owner {
+            Some(owner) => {
+                let arrival = Arrival::Called(Box::new(called), vec![first]);
+                let _ = owner.mailbox.send(arrival);
+            }
+            None => self.unclaimed(called, vec![first]).await,
         }
     }
-}
 
-/// The model answers: late effects, old entities, whatever no scenario waits for.
-async fn by_the_model(mut called: Called, seen: Vec<Event>) {
-    let mut session = Session::default();
-    let mut seen = seen.into_iter();
-    loop {
-        let event = match seen.next() {
-            Some(event) => event,
-            None => called.receiver.next().await,
-        };
-        let Event::Message(bytes) = event else {
-            return called.sender.end(0, "").await;
-        };
-        let step = match prost::Message::decode(bytes) {
-            Ok(message) => session.receive(message),
-            Err(error) => session.unreadable(&error.to_string()),
-        };
-        match step {
-            Step::Wait => {}
-            Step::Send(answer) => called.sender.send(answer.encode_to_vec().into()).await,
-            Step::Fail(answer) => {
-                called.sender.send(answer.encode_to_vec().into()).await;
-                return called.sender.end(0, "").await;
-            }
+    async fn unclaimed(self, called: Called, seen: Vec<Event>) {
+        match self.behind {
+            Behind::Kit => standin::answer(called, seen).await,
+            Behind::Function(address) => hand_on(called, seen, address).await,
         }
     }
 }

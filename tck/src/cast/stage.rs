@@ -127,6 +127,8 @@ pub struct Stage {
     pub proxy: Option<Subject>,
     /// Where the kit is the function, or listens in.
     pub door: Option<Door>,
+    /// Held by the scenario whose actions' calls carry no id.
+    pub actions: Mutex<()>,
 }
 
 impl Stage {

@@ -330,6 +330,9 @@ impl Chart {
                         if front { "the same".to_owned() } else { text },
                     );
                 }
+                if let Some(step) = &line.step {
+                    chart.step(step);
+                }
                 if let Some(answer) = &line.answer {
                     chart.answer(answer, "");
                     chart.carried_out(answer);

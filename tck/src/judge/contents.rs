@@ -3,9 +3,10 @@
 use super::{Bench, Mismatch, Objection};
 use crate::play::expand::{STATUS, UNKNOWN, status_name};
 use crate::play::protocol::{self, FromFunction, FromProxy};
-use crate::play::script::{CallPlan, MoveKind, Origin, Returns};
+use crate::play::script::{CallPlan, MoveKind, Origin, Place, Returns};
 use crate::play::{Activation, Aligned, Stream, replay_of};
 use crate::scenario::message::{self, Scope};
+use crate::scenario::service::EntityType;
 use crate::scenario::{Node, Party};
 use crate::transcript::What;
 use bytes::Bytes;
@@ -24,9 +25,16 @@ pub fn check(bench: &mut Bench<'_>) {
         }
         match &this.kind {
             MoveKind::Command(call) => command(bench, aligned, &script.calls[*call]),
+            MoveKind::Deliver(call, number) => {
+                let call = &script.calls[*call];
+                delivered(bench, aligned, call, &call.requests[*number]);
+            }
+            MoveKind::Pass(call) => passed(bench, aligned, *call),
             MoveKind::Answer(call) => answer(bench, aligned, &script.calls[*call]),
             MoveKind::Return(call) => returned(bench, aligned, *call),
-            MoveKind::Message { from, node, .. } => raw(bench, aligned, *from, node),
+            MoveKind::Message { from, node, place } => {
+                raw(bench, aligned, *from, node, entity_type_at(place));
+            }
             MoveKind::Reported(text) => reported(bench, aligned, text.as_ref()),
             MoveKind::Discover(Some(node)) => {
                 compare(
@@ -80,81 +88,134 @@ fn differs(path: &str, expected: impl ToString, received: impl ToString) -> Mism
     }
 }
 
-/// A command: everything in it follows from the call.
-fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
-    let FromProxy::Command(command) = protocol::read_in(&bytes_of(bench, aligned.entry)) else {
-        return;
-    };
-    let payload = command.payload.unwrap_or_default();
-    let input = call.input.as_ref().map_or("", |input| input.full_name());
-    let url = format!("{}{input}", protocol::PROTOBUF);
-    let unchanged = match call.origin {
-        Origin::Client => "commands.payload-unchanged",
-        Origin::Effect { .. } => "effects.effect-payload-unchanged",
-        Origin::Forward { .. } => "effects.forward-payload-unchanged",
-    };
-    let entity = call.key.as_ref().map_or("", |key| &key.entity);
-    let keys = bench.verified_by(aligned.index, Party::Proxy, true);
-    let keys = keys
-        .into_iter()
-        .find(|name| name.starts_with("entity-keys."));
-    let key = keys
-        .as_deref()
-        .unwrap_or("entity-keys.key-option")
-        .to_owned();
-    let checks = [
-        (
-            key.as_str(),
-            "entity_id",
-            entity == command.entity_id,
-            entity.to_owned(),
-            command.entity_id,
-        ),
-        (
-            "commands.bare-method-name",
-            "name",
-            call.method == command.name,
-            call.method.clone(),
-            command.name,
-        ),
-        (
-            "commands.payload-type",
-            "payload.type_url",
-            url == payload.type_url,
-            url.clone(),
-            payload.type_url.clone(),
-        ),
-        (
-            unchanged,
-            "payload.value",
-            call.payload == payload.value,
-            hex(&call.payload),
-            hex(&payload.value),
-        ),
-    ];
-    for (requirement, path, equal, expected, received) in checks {
+fn entity_type_at(place: &Place) -> EntityType {
+    match place {
+        Place::Entity(key) => EntityType::of(&key.service).unwrap_or(EntityType::EventSourced),
+        Place::Call(_) => EntityType::Action,
+    }
+}
+
+/// A message of the function, by the type of its entity.
+fn read_out(bench: &Bench<'_>, call: &CallPlan, entry: u64) -> FromFunction {
+    let entity_type = call.entity_type.unwrap_or(EntityType::EventSourced);
+    protocol::read_out(entity_type, &bytes_of(bench, entry))
+}
+
+/// One thing that follows from the call: requirement, field, what it should be, what it is.
+type Follows<'a> = (&'a str, &'a str, String, String);
+
+fn follows(bench: &mut Bench<'_>, aligned: &Aligned, all: Vec<Follows<'_>>) {
+    for (requirement, path, expected, received) in all {
         bench.covered(requirement);
-        if !equal {
-            let mut objection = objection(
-                aligned,
-                Party::Proxy,
-                format!("the command's {path} is not the client's"),
-            );
+        if expected != received {
+            let text = format!("the command's {path} is not the client's");
+            let mut objection = objection(aligned, Party::Proxy, text);
+            let [expected, received] = [expected, received].map(|text| shortened(&text));
             objection.mismatches.push(differs(path, expected, received));
             bench.object(requirement, objection);
         }
     }
+}
+
+/// A command: everything in it follows from the call.
+fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
+    let entity_type = call.entity_type.unwrap_or(EntityType::EventSourced);
+    let FromProxy::Command(command) =
+        protocol::read_in(entity_type, &bytes_of(bench, aligned.entry))
+    else {
+        return;
+    };
+    let unchanged = match call.origin {
+        Origin::Client | Origin::Element { .. } => "commands.payload-unchanged",
+        Origin::Effect { .. } => "effects.effect-payload-unchanged",
+        Origin::Forward { .. } => "effects.forward-payload-unchanged",
+    };
+    let mut all = vec![(
+        "commands.bare-method-name",
+        "name",
+        call.method.clone(),
+        command.name,
+    )];
+    let keys = bench.verified_by(aligned.index, Party::Proxy, true);
+    let key = keys.iter().find(|name| name.starts_with("entity-keys."));
+    match &call.key {
+        Some(wanted) => all.insert(
+            0,
+            (
+                key.map_or("entity-keys.key-option", String::as_str),
+                "entity_id",
+                wanted.entity.clone(),
+                command.entity,
+            ),
+        ),
+        None => all.push((
+            "actions.first-names-command",
+            "service_name",
+            call.service().to_owned(),
+            command.service,
+        )),
+    }
+    if !call.kind.streams_in {
+        let payload = command.payload.unwrap_or_default();
+        let wanted = protocol::payload(call, &[]).type_url;
+        all.push((
+            "commands.payload-type",
+            "payload.type_url",
+            wanted,
+            payload.type_url,
+        ));
+        all.push((
+            unchanged,
+            "payload.value",
+            bits(&call.payload),
+            bits(&payload.value),
+        ));
+    }
+    follows(bench, aligned, all);
     if let Origin::Effect { .. } = call.origin {
         bench.covered("effects.executed");
     }
-    metadata(
-        bench,
-        aligned,
-        call,
-        command.metadata.unwrap_or_default().entries,
-    );
+    metadata(bench, aligned, call, command.metadata);
     if let (Some(node), Some(activation)) = (&call.replay, &aligned.activation) {
         replay(bench, aligned, node, activation);
+    }
+}
+
+/// A request of a stream.
+fn delivered(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan, request: &Bytes) {
+    let read = protocol::read_in(EntityType::Action, &bytes_of(bench, aligned.entry));
+    let (FromProxy::Request(message) | FromProxy::Command(message)) = read else {
+        return;
+    };
+    let payload = message.payload.unwrap_or_default();
+    let wanted = protocol::payload(call, &[]).type_url;
+    let unchanged = "commands.payload-unchanged";
+    let all = vec![
+        (
+            "commands.payload-type",
+            "payload.type_url",
+            wanted,
+            payload.type_url,
+        ),
+        (
+            unchanged,
+            "payload.value",
+            bits(request),
+            bits(&payload.value),
+        ),
+    ];
+    follows(bench, aligned, all);
+}
+
+/// All of it, for comparison; shown [`shortened`].
+fn bits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(200) {
+        Some((at, _)) => format!("{}… ({} characters)", &text[..at], text.len()),
+        None => text.to_owned(),
     }
 }
 
@@ -212,8 +273,26 @@ fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activati
         .replay()
         .map(|(sequence, any)| (sequence, any.clone()))
         .collect();
-    if expected.snapshot == seen.snapshot && events == seen.events {
+    let begin = &seen.begin;
+    let same = expected.snapshot == begin.snapshot && expected.value == begin.value;
+    if same && events == seen.events {
         return;
+    }
+    if expected.value != begin.value {
+        let show = |value: &Option<prost_types::Any>| match value {
+            None => "no value".to_owned(),
+            Some(any) => format!("{} {}", any.type_url, hex(&any.value)),
+        };
+        let mut objection = objection(aligned, Party::Proxy, "init has not the expected value");
+        let (expected, received) = (show(&expected.value), show(&begin.value));
+        objection
+            .mismatches
+            .push(differs("init.state.value", expected, received));
+        let names = bench.verified_by(aligned.index, Party::Proxy, true);
+        let name = names
+            .first()
+            .map_or("value-entities.init-has-stored-value", String::as_str);
+        return bench.object(&name.to_owned(), objection);
     }
     let show = |snapshot: Option<i64>, events: &[(i64, prost_types::Any)]| {
         let numbers: Vec<String> = events.iter().take(12).map(|(s, _)| s.to_string()).collect();
@@ -227,7 +306,7 @@ fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activati
     objection.mismatches.push(differs(
         "replay",
         show(sequence(&expected.snapshot), &events),
-        show(sequence(&seen.snapshot), &seen.events),
+        show(sequence(&begin.snapshot), &seen.events),
     ));
     let names = bench.verified_by(aligned.index, Party::Proxy, true);
     let name = names
@@ -242,8 +321,15 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     let script = bench.case.script;
     let Some(answer) = &call.answer else { return };
     let node = protocol::answer_node(script, call, answer, aligned.command_id, None);
-    let mismatches = mismatches(bench, aligned, &node, protocol::OUT);
-    choice(bench, aligned, answer.restart.as_ref());
+    let mismatches = mismatches(
+        bench,
+        aligned,
+        &node,
+        call.entity_type
+            .unwrap_or(EntityType::EventSourced)
+            .message(Party::Function),
+    );
+    choice(bench, aligned, call, answer.restart.as_ref());
     if mismatches.is_empty() {
         return;
     }
@@ -258,11 +344,11 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
 }
 
 /// Where the chart leaves a choice, the report says which was taken.
-fn choice(bench: &mut Bench<'_>, aligned: &Aligned, restart: Option<&Node>) {
+fn choice(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan, restart: Option<&Node>) {
     if restart.and_then(Node::operator).is_none() {
         return;
     }
-    if let FromFunction::Reply(reply) = protocol::read_out(&bytes_of(bench, aligned.entry)) {
+    if let FromFunction::Reply(reply) = read_out(bench, call, aligned.entry) {
         let choice = if reply.restarts() {
             "asks for a restart"
         } else {
@@ -274,13 +360,17 @@ fn choice(bench: &mut Bench<'_>, aligned: &Aligned, restart: Option<&Node>) {
 
 /// What a deviation in an answer is about, by where it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Aspect {
+pub(super) enum Aspect {
     Failure,
     Snapshot,
     Effects,
     Forward,
     Events,
     Message,
+    /// The first reply after a replay.
+    State,
+    /// What becomes of a value.
+    Value,
 }
 
 impl Aspect {
@@ -291,6 +381,10 @@ impl Aspect {
             ("reply.snapshot", Aspect::Snapshot),
             ("reply.side_effects", Aspect::Effects),
             ("reply.events", Aspect::Events),
+            ("reply.state_action", Aspect::Value),
+            ("failure", Aspect::Failure),
+            ("forward", Aspect::Forward),
+            ("side_effects", Aspect::Effects),
         ];
         let found = prefixes.iter().find(|(prefix, _)| path.starts_with(prefix));
         found.map_or(Aspect::Message, |(_, aspect)| *aspect)
@@ -298,31 +392,59 @@ impl Aspect {
 
     /// Is this requirement about it? What else a step verifies is not to blame for this.
     fn is_of(self, name: &str) -> bool {
+        let model = name.starts_with("tck-models.");
         match self {
-            Aspect::Failure => name == "tck-models.event-sourced-fail",
-            Aspect::Forward => name == "tck-models.event-sourced-forward",
+            Aspect::Failure => model && name.ends_with("-fail"),
+            Aspect::Forward => model && name.ends_with("-forward"),
             Aspect::Snapshot => name.contains("snapshot"),
             Aspect::Effects => {
-                name == "effects.function-effect-order" || name == "tck-models.event-sourced-effect"
+                name == "effects.function-effect-order" || model && name.ends_with("-effect")
             }
-            Aspect::Events | Aspect::Message => {
-                let state = name.starts_with("event-sourced.") || name.starts_with("tck-models.");
+            _ => {
+                let chapters = [
+                    "event-sourced.",
+                    "value-entities.",
+                    "actions.",
+                    "tck-models.",
+                ];
+                let state = chapters.iter().any(|chapter| name.starts_with(chapter));
                 state && !name.contains("snapshot")
             }
         }
     }
 
     /// What the model says of it, for steps that verify something else.
-    fn model(self, service: &str) -> &'static str {
-        match self {
-            _ if service.ends_with("Two") => "tck-models.two-answers-empty",
-            _ if service.ends_with("Configured") => "tck-models.configured-answers-empty",
-            Aspect::Failure => "tck-models.event-sourced-fail",
-            Aspect::Forward => "tck-models.event-sourced-forward",
-            Aspect::Snapshot => "tck-models.event-sourced-snapshot-every-five",
-            Aspect::Effects => "tck-models.event-sourced-effect",
-            Aspect::Events => "tck-models.event-sourced-emit",
-            Aspect::Message => "tck-models.event-sourced-state",
+    pub(super) fn model(self, call: &CallPlan) -> &'static str {
+        let service = call.service();
+        match (call.entity_type, self) {
+            (Some(EntityType::Value), _) if service.ends_with("Two") => {
+                "tck-models.value-entity-two-answers-empty"
+            }
+            (Some(EntityType::Value), _) if service.ends_with("Configured") => {
+                "tck-models.value-entity-configured-answers-empty"
+            }
+            (Some(EntityType::Action), _) if service.ends_with("Two") => {
+                "tck-models.action-two-answers-empty"
+            }
+            (_, _) if service.ends_with("Two") => "tck-models.two-answers-empty",
+            (_, _) if service.ends_with("Configured") => "tck-models.configured-answers-empty",
+            (Some(EntityType::Value), Aspect::Failure) => "tck-models.value-entity-fail",
+            (Some(EntityType::Value), Aspect::Forward) => "tck-models.value-entity-forward",
+            (Some(EntityType::Value), Aspect::Effects) => "tck-models.value-entity-effect",
+            (Some(EntityType::Value), Aspect::Value) => "tck-models.value-entity-update",
+            (Some(EntityType::Value), Aspect::State) => "value-entities.starts-from-init",
+            (Some(EntityType::Value), _) => "tck-models.value-entity-state",
+            (Some(EntityType::Action), Aspect::Failure) => "tck-models.action-fail",
+            (Some(EntityType::Action), Aspect::Forward) => "tck-models.action-forward",
+            (Some(EntityType::Action), Aspect::Effects) => "tck-models.action-effect",
+            (Some(EntityType::Action), _) => "tck-models.action-reply",
+            (_, Aspect::Failure) => "tck-models.event-sourced-fail",
+            (_, Aspect::Forward) => "tck-models.event-sourced-forward",
+            (_, Aspect::Snapshot) => "tck-models.event-sourced-snapshot-every-five",
+            (_, Aspect::Effects) => "tck-models.event-sourced-effect",
+            (_, Aspect::Events) => "tck-models.event-sourced-emit",
+            (_, Aspect::State) => "event-sourced.applies-replayed-events",
+            (_, Aspect::Message | Aspect::Value) => "tck-models.event-sourced-state",
         }
     }
 }
@@ -349,12 +471,11 @@ fn answer_requirement(
     if path == "reply.snapshot"
         && [&first.expected, &first.received].contains(&&"nothing".to_owned())
     {
-        return aspect.model("").to_owned();
+        return aspect.model(call).to_owned();
     }
     let names = bench.verified_by(aligned.index, Party::Function, true);
-    let service = call.key.as_ref().map_or("", |key| key.service.as_str());
     let name = names.into_iter().find(|name| aspect.is_of(name));
-    name.unwrap_or_else(|| aspect.model(service).to_owned())
+    name.unwrap_or_else(|| aspect.model(call).to_owned())
 }
 
 fn mismatches(bench: &Bench<'_>, aligned: &Aligned, node: &Node, name: &str) -> Vec<Mismatch> {
@@ -399,12 +520,14 @@ fn compare(
     }
 }
 
-fn raw(bench: &mut Bench<'_>, aligned: &Aligned, from: Party, node: &Node) {
-    let name = if from == Party::Proxy {
-        protocol::IN
-    } else {
-        protocol::OUT
-    };
+fn raw(
+    bench: &mut Bench<'_>,
+    aligned: &Aligned,
+    from: Party,
+    node: &Node,
+    entity_type: EntityType,
+) {
+    let name = entity_type.message(from);
     compare(
         bench,
         aligned,
@@ -541,11 +664,14 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
         return;
     };
     let call = &bench.case.script.calls[index];
-    let written = !matches!(call.returns, Returns::Model) && call.returns_written;
+    let streamed = call.kind.streams_out;
+    let written = !matches!(call.returns, Returns::Model) && (call.returns_written || streamed);
     if written {
         let problem = against(bench, call, &call.returns, &got);
         let names = bench.verified_by(aligned.index, Party::Proxy, true);
-        let default = if call.key.is_some() {
+        let default = if streamed {
+            "actions.stream-status"
+        } else if call.entity_type.is_some() {
             "failures.violation-answers-client"
         } else {
             "serving.unknown-method"
@@ -654,9 +780,7 @@ fn against(
 /// The call at the end of the forwards, and the entry of its answer.
 fn last_answer(bench: &Bench<'_>, mut index: usize) -> Option<(usize, u64)> {
     let script = bench.case.script;
-    while let Some(forward) = script.calls[index].forward {
-        index = forward;
-    }
+    index = script.last(index);
     let is = |kind: &MoveKind| matches!(kind, MoveKind::Answer(call) if *call == index);
     let found = (0..script.moves.len()).find(|at| is(&script.moves[*at].kind))?;
     Some((index, bench.case.play.entry_of(found)?))
@@ -667,7 +791,8 @@ fn passed_on(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, got: &Outco
     let Some((last, entry)) = last_answer(bench, index) else {
         return;
     };
-    let FromFunction::Reply(reply) = protocol::read_out(&bytes_of(bench, entry)) else {
+    let answered = &bench.case.script.calls[last];
+    let FromFunction::Reply(reply) = read_out(bench, answered, entry) else {
         return;
     };
     let call = &bench.case.script.calls[index];
@@ -727,6 +852,39 @@ fn passed_on(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, got: &Outco
     }
 }
 
+/// A message of a streamed answer must have reached the client as it was.
+fn passed(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
+    let Some((last, entry)) = last_answer(bench, index) else {
+        return;
+    };
+    let answered = &bench.case.script.calls[last];
+    let FromFunction::Reply(reply) = read_out(bench, answered, entry) else {
+        return;
+    };
+    let Some(Action::Reply(reply)) = reply.action else {
+        return;
+    };
+    let name = if last == index {
+        "commands.reply-unchanged"
+    } else {
+        "effects.forward-answers-client"
+    };
+    bench.covered(name);
+    bench.covered("actions.elements-passed-on");
+    let (expected, got) = (
+        reply.payload.unwrap_or_default().value,
+        bytes_of(bench, aligned.entry),
+    );
+    if expected != got {
+        let text = "the client did not get what the function answered";
+        let mut objection = objection(aligned, Party::Proxy, text);
+        objection
+            .mismatches
+            .push(differs("", hex(&expected), hex(&got)));
+        bench.object(name, objection);
+    }
+}
+
 /// The client got what another client's command was answered.
 fn of_another(bench: &Bench<'_>, index: usize, got: &Outcome) -> bool {
     let [message] = got.messages.as_slice() else {
@@ -736,7 +894,7 @@ fn of_another(bench: &Bench<'_>, index: usize, got: &Outcome) -> bool {
         .filter(|other| *other != index)
         .any(|other| {
             let answer = last_answer(bench, other)
-                .map(|(_, entry)| protocol::read_out(&bytes_of(bench, entry)));
+                .map(|(last, entry)| read_out(bench, &bench.case.script.calls[last], entry));
             matches!(answer, Some(FromFunction::Reply(reply))
             if matches!(&reply.action, Some(Action::Reply(r))
                 if r.payload.as_ref().is_some_and(|payload| payload.value == *message)))

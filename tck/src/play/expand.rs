@@ -1,11 +1,15 @@
 //! From a scenario to a script: defaults, the model's answers, fresh ids, and the order of moves.
 
-use super::script::{CallPlan, Key, Move, MoveKind, Origin, Returns, Script, StepInfo};
+use super::oracle::{self, Entity};
+use super::protocol::Kind;
+use super::script::{CallPlan, Key, Move, MoveKind, Origin, Place, Returns, Script, StepInfo};
 use crate::model;
 pub use crate::scenario::keys::STATUS;
 use crate::scenario::message::{self, Bindings, Scope};
-use crate::scenario::service;
-use crate::scenario::{Answer, Call, Node, Party, Raw, Role, Scenario, Span, Step, StepKind};
+use crate::scenario::service::{self, EntityType};
+use crate::scenario::{
+    Answer, Call, Node, Party, Raw, Role, Scenario, Span, Step, StepKind, Stream, StreamLine,
+};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use std::collections::BTreeMap;
@@ -36,7 +40,13 @@ pub fn choices(scenario: &Scenario, role: Role) -> usize {
 fn each_answer(steps: &[Step], see: &mut impl FnMut(&Answer)) {
     for step in steps {
         match &step.kind {
-            StepKind::Call(call) => see(&call.answer),
+            StepKind::Call(call) => {
+                see(&call.answer);
+                let lines = call.stream.iter().flat_map(|stream| &stream.lines);
+                lines
+                    .filter_map(|line| line.answer.as_ref())
+                    .for_each(&mut *see);
+            }
             StepKind::Concurrent { each, .. } => each_answer(each, see),
             StepKind::Unordered(lists) | StepKind::OneOf(lists) => {
                 lists.iter().for_each(|list| each_answer(list, see));
@@ -101,11 +111,11 @@ pub fn expand(
         steps: Vec::new(),
         models: BTreeMap::new(),
         client: None,
-        inside: false,
+        within: None,
         live: false,
     };
     let mut frontier = builder.steps(&scenario.chart, Vec::new())?;
-    if role != Role::Sdk && scenario.spec.is_none() && builder.has_entities() {
+    if role != Role::Sdk && scenario.spec.is_none() {
         frontier = builder.fence(scenario.span, frontier, "")?;
     }
     let _ = frontier;
@@ -131,11 +141,11 @@ struct Builder {
     calls: Vec<CallPlan>,
     moves: Vec<Move>,
     steps: Vec<StepInfo>,
-    models: BTreeMap<Key, model::event_sourced::Entity>,
+    models: BTreeMap<Key, Entity>,
     /// Of a concurrent step: which client.
     client: Option<usize>,
-    /// Between a command and its answer.
-    inside: bool,
+    /// Between a command and its answer: which call's.
+    within: Option<usize>,
     /// The model answers when it is asked, not now: the order of commands isn't known before.
     live: bool,
 }
@@ -143,8 +153,8 @@ struct Builder {
 type Frontier = Vec<usize>;
 
 impl Builder {
-    fn has_entities(&self) -> bool {
-        model::event_sourced::Entity::new(&self.key.service).is_some()
+    fn entity_type(&self) -> Option<EntityType> {
+        EntityType::of(&self.key.service)
     }
 
     fn steps(&mut self, steps: &[Step], mut after: Frontier) -> Result<Frontier, NotPlayable> {
@@ -172,8 +182,8 @@ impl Builder {
         let info = self.info(step);
         match &step.kind {
             StepKind::Call(call) => {
-                let (_, frontier) = self.call(info, call, Origin::Client, after)?;
-                Ok(frontier)
+                let ran = self.call(info, call, Origin::Client, after)?;
+                Ok(ran.all())
             }
             StepKind::Passivate => {
                 let half = self.add(info, after, MoveKind::HalfClose(self.key.clone()));
@@ -188,7 +198,7 @@ impl Builder {
                 let ends = *party == Party::Function && matches!(what, Raw::Ends(_) | Raw::Resets);
                 // Nothing shows that the proxy has seen the end of an idle stream; what goes through the same
                 // proxy afterwards comes after it.
-                match ends && self.role == Role::Proxy && !self.inside {
+                match ends && self.role == Role::Proxy && self.within.is_none() {
                     true => self.fence(step.span, done, "-fence"),
                     false => Ok(done),
                 }
@@ -264,10 +274,7 @@ impl Builder {
         after: Frontier,
         suffix: &str,
     ) -> Result<Frontier, NotPlayable> {
-        let Some(method) = model::spec::descriptor_pool()
-            .get_service_by_name(&self.key.service)
-            .and_then(|service| service.methods().next())
-        else {
+        let Some(method) = self.fence_method() else {
             return Ok(after);
         };
         let step = Step {
@@ -279,10 +286,21 @@ impl Builder {
         let id = Node::text(span, format!("{}{suffix}", self.key.entity));
         let call = fence_call(span, &method, id);
         let live = std::mem::replace(&mut self.live, true);
-        let (index, frontier) = self.call(info, &call, Origin::Client, after)?;
+        let ran = self.call(info, &call, Origin::Client, after)?;
         self.live = live;
-        self.calls[index].fence = true;
-        Ok(frontier)
+        self.calls[ran.index].fence = true;
+        Ok(ran.all())
+    }
+
+    /// The method of the fence: the scenario's own service, or the one beside it that needs no lease.
+    fn fence_method(&self) -> Option<MethodDescriptor> {
+        let service = match self.entity_type()? {
+            EntityType::Action => format!("{}.ActionTwo", self.package),
+            EntityType::Crdt => return None,
+            _ => self.key.service.clone(),
+        };
+        let service = model::spec::descriptor_pool().get_service_by_name(&service)?;
+        service.methods().next()
     }
 
     fn call(
@@ -291,20 +309,21 @@ impl Builder {
         call: &Call,
         origin: Origin,
         after: Frontier,
-    ) -> Result<(usize, Frontier), NotPlayable> {
-        if call.stream.is_some() || call.alias.is_some() {
-            return not_playable("streamed calls are not played yet");
+    ) -> Result<Ran, NotPlayable> {
+        if call.alias.is_some() {
+            return not_playable("streamed calls of entities are not played yet");
         }
         let index = self.plan(call, origin)?;
+        if self.calls[index].entity_type == Some(EntityType::Action) {
+            let (chain, late) = self.action(info, call, index, after)?;
+            return Ok(Ran { index, chain, late });
+        }
         let mut frontier = after;
         if self.role != Role::Sdk && origin == Origin::Client {
             frontier = vec![self.add(info, frontier, MoveKind::Request(index))];
         }
         frontier = vec![self.add(info, frontier, MoveKind::Command(index))];
-        let outside = std::mem::replace(&mut self.inside, true);
-        frontier = self.steps(&call.during, frontier)?;
-        self.inside = outside;
-        let answer = self.calls[index].answer.clone();
+        frontier = self.during(call, index, frontier)?;
         if !self.calls[index].silent {
             frontier = vec![self.add(info, frontier, MoveKind::Answer(index))];
         }
@@ -312,18 +331,318 @@ impl Builder {
             frontier = self.step(then, frontier)?;
         }
         if self.role == Role::Sdk {
-            return Ok((index, frontier));
+            let (chain, late) = (frontier, Vec::new());
+            return Ok(Ran { index, chain, late });
         }
-        let mut late = Vec::new();
-        if let Some(answer) = answer {
-            (frontier, late) = self.consequences(info, index, &answer, frontier)?;
-        }
-        if origin == Origin::Client {
+        let (mut chain, late) = self.consequences(info, index, frontier)?;
+        if origin == Origin::Client && !self.leaves(&call.during) {
             self.calls[index].returns = self.returns(call, index);
-            frontier = vec![self.add(info, frontier, MoveKind::Return(index))];
+            chain = vec![self.add(info, chain, MoveKind::Return(index))];
         }
-        frontier.extend(late);
-        Ok((index, frontier))
+        Ok(Ran { index, chain, late })
+    }
+
+    fn during(
+        &mut self,
+        call: &Call,
+        index: usize,
+        frontier: Frontier,
+    ) -> Result<Frontier, NotPlayable> {
+        let outside = self.within.replace(index);
+        let frontier = self.steps(&call.during, frontier);
+        self.within = outside;
+        frontier
+    }
+
+    /// The client leaves its call here, so it gets nothing.
+    fn leaves(&self, steps: &[Step]) -> bool {
+        steps.iter().any(|step| {
+            matches!(
+                step.kind,
+                StepKind::Raw {
+                    party: Party::Client,
+                    what: Raw::Resets
+                }
+            )
+        })
+    }
+
+    /// An action's call: from the client to the function and back, message by message.
+    fn action(
+        &mut self,
+        info: usize,
+        call: &Call,
+        index: usize,
+        after: Frontier,
+    ) -> Result<(Frontier, Frontier), NotPlayable> {
+        let mut run = ActionRun {
+            info,
+            index,
+            front: self.role != Role::Sdk && self.calls[index].origin == Origin::Client,
+            chain: after,
+            client: Vec::new(),
+            proxy: Vec::new(),
+            function: Vec::new(),
+            passed: Vec::new(),
+            late: Vec::new(),
+            over: false,
+            left: false,
+            ended: ends_raw(&call.during),
+        };
+        if run.front {
+            run.chain = vec![self.add(info, run.chain, MoveKind::Request(index))];
+            run.client.clone_from(&run.chain);
+        }
+        run.chain = vec![self.add(info, run.chain, MoveKind::Command(index))];
+        run.proxy.clone_from(&run.chain);
+        run.function.clone_from(&run.chain);
+        run.chain = self.during(call, index, run.chain)?;
+        let kind = self.calls[index].kind;
+        run.left |= self.leaves(&call.during);
+        match self.lines(call, index) {
+            Some(stream) => self.lines_of(&mut run, &stream)?,
+            None if !kind.streams_in => {
+                let done = self.add(info, run.proxy.clone(), MoveKind::Delivered(index));
+                run.late.push(done);
+            }
+            None => {}
+        }
+        if !kind.streams_out && !self.calls[index].silent {
+            self.answered(&mut run, index, false)?;
+        }
+        let silent = self.calls[index].silent;
+        let timeout = call.metadata.as_ref().and_then(|m| m.get("grpc-timeout"));
+        if !(silent || run.ended || run.over || run.left) {
+            let half_closed =
+                |late: &&usize| matches!(self.moves[**late].kind, MoveKind::Delivered(_));
+            let mut after = run.function.clone();
+            after.extend(run.late.iter().filter(half_closed));
+            let end = self.add(info, after, MoveKind::End(index));
+            run.late.push(end);
+        }
+        let unwanted = run.over || run.left || (timeout.is_some() && silent);
+        if self.role != Role::Sdk && !run.ended && unwanted {
+            let cancel = self.add(info, run.chain.clone(), MoveKind::Cancel(index));
+            run.late.push(cancel);
+        }
+        if run.front && !run.left {
+            let mut after = run.chain.clone();
+            after.extend(&run.passed);
+            self.calls[index].returns = self.returns(call, index);
+            run.chain = vec![self.add(info, after, MoveKind::Return(index))];
+        }
+        Ok((run.chain, run.late))
+    }
+
+    /// The lines of a stream as written; where no answer is, the model's.
+    fn lines(&self, call: &Call, index: usize) -> Option<Stream> {
+        let plan = &self.calls[index];
+        let (kind, silent) = (plan.kind, plan.silent);
+        let Some(stream) = &call.stream else {
+            let model = kind.streams_out && !silent;
+            return model.then(|| Stream {
+                lines: self.model_lines(call, index),
+                burst: false,
+                ends: None,
+            });
+        };
+        let answered = stream.lines.iter().any(|line| line.request.is_none());
+        let mut stream = stream.clone();
+        if kind.streams_out && !answered && !silent {
+            let answers = self.model_lines(call, index);
+            stream.lines = match kind.streams_in {
+                true => answers,
+                false => stream.lines.into_iter().chain(answers).collect(),
+            };
+        }
+        Some(stream)
+    }
+
+    /// What the model answers on the stream of an action, as a scenario would write it: each request followed by
+    /// the answers to it.
+    fn model_lines(&self, call: &Call, index: usize) -> Vec<StreamLine> {
+        let (span, plan) = (call.span, &self.calls[index]);
+        let service = plan.service().to_owned();
+        let line = |request, answer| StreamLine {
+            span,
+            request,
+            answer,
+            step: None,
+        };
+        let mut lines = Vec::new();
+        let requests: Vec<(Option<Node>, bytes::Bytes)> = if plan.kind.streams_in {
+            let lines = call.stream.iter().flat_map(|stream| &stream.lines);
+            let nodes = lines.filter(|line| line.request.is_some());
+            let nodes = nodes.map(|line| line.request.clone());
+            nodes.zip(plan.requests.iter().cloned()).collect()
+        } else {
+            vec![(None, plan.payload.clone())]
+        };
+        for (node, bytes) in requests {
+            if let Some(node) = node {
+                lines.push(line(Some(node), None));
+            }
+            let payload = super::protocol::payload(plan, &bytes);
+            for outcome in oracle::respond(&service, &plan.method, &payload) {
+                let answer = super::protocol::answer_of(span, &outcome, &self.package);
+                lines.push(line(None, Some(answer)));
+            }
+        }
+        lines
+    }
+
+    fn lines_of(&mut self, run: &mut ActionRun, stream: &Stream) -> Result<(), NotPlayable> {
+        let kind = self.calls[run.index].kind;
+        let closes = stream.lines.iter().any(|line| {
+            matches!(
+                line.step.as_deref().map(|step| &step.kind),
+                Some(StepKind::Raw {
+                    party: Party::Client | Party::Proxy,
+                    what: Raw::Ends(_) | Raw::Resets
+                })
+            )
+        });
+        let last = stream.lines.iter().rposition(|line| line.request.is_some());
+        if kind.streams_in && last.is_none() && !closes {
+            self.no_more(run, stream.burst);
+        }
+        let mut number = 0;
+        for (at, line) in stream.lines.iter().enumerate() {
+            // What the function sends after its failure is dropped; where it is under test, it may send nothing more.
+            let dropped = line.answer.is_some() && self.role == Role::Proxy;
+            if run.over && !dropped {
+                continue;
+            }
+            if line.request.is_some() {
+                self.requested(run, number, stream.burst);
+                number += 1;
+                if Some(at) == last && !closes {
+                    self.no_more(run, stream.burst);
+                }
+            }
+            if let Some(answer) = &line.answer {
+                self.calls[run.index].silent = false;
+                let element = self.element_plan(run.index, answer);
+                self.answered(run, element, stream.burst)?;
+            }
+            if let Some(step) = &line.step {
+                let outside = self.within.replace(run.index);
+                run.chain = self.step(step, std::mem::take(&mut run.chain))?;
+                self.within = outside;
+                if let StepKind::Raw { party, what } = &step.kind {
+                    let ends = matches!(what, Raw::Ends(_) | Raw::Resets | Raw::Fails);
+                    match party {
+                        Party::Client => run.left |= matches!(what, Raw::Resets),
+                        Party::Proxy => run.ended |= matches!(what, Raw::Resets),
+                        Party::Function => run.ended |= ends,
+                    }
+                }
+            }
+        }
+        if !kind.streams_in {
+            let done = self.add(run.info, run.proxy.clone(), MoveKind::Delivered(run.index));
+            run.late.push(done);
+        }
+        Ok(())
+    }
+
+    /// One request of a stream: from the client to the function.
+    fn requested(&mut self, run: &mut ActionRun, number: usize, burst: bool) {
+        let mut after = if burst {
+            run.client.clone()
+        } else {
+            run.chain.clone()
+        };
+        if run.front {
+            run.client = vec![self.add(run.info, after, MoveKind::Send(run.index, number))];
+            after = run.client.clone();
+        }
+        after.extend(&run.proxy);
+        run.proxy = vec![self.add(run.info, after, MoveKind::Deliver(run.index, number))];
+        run.chain.clone_from(&run.proxy);
+    }
+
+    /// The client has sent its last request.
+    fn no_more(&mut self, run: &mut ActionRun, burst: bool) {
+        let mut after = if burst {
+            run.client.clone()
+        } else {
+            run.chain.clone()
+        };
+        if run.front {
+            run.client = vec![self.add(run.info, after, MoveKind::Sent(run.index))];
+            after = run.client.clone();
+        }
+        after.extend(&run.proxy);
+        run.proxy = vec![self.add(run.info, after, MoveKind::Delivered(run.index))];
+        if self.calls[run.index].kind.streams_out {
+            run.late.extend(&run.proxy);
+        } else {
+            run.chain.clone_from(&run.proxy);
+        }
+    }
+
+    /// One answer: from the function to the client, with what it sets off.
+    fn answered(
+        &mut self,
+        run: &mut ActionRun,
+        answer: usize,
+        burst: bool,
+    ) -> Result<(), NotPlayable> {
+        let mut after = if burst { Vec::new() } else { run.chain.clone() };
+        after.extend(&run.function);
+        run.function = vec![self.add(run.info, after, MoveKind::Answer(answer))];
+        run.chain.clone_from(&run.function);
+        if self.role == Role::Sdk || run.over {
+            return Ok(());
+        }
+        let (gate, late) = self.consequences(run.info, answer, run.chain.clone())?;
+        run.late.extend(late);
+        run.chain = gate;
+        if answer == run.index {
+            return Ok(());
+        }
+        match self.conclusion(answer) {
+            Conclusion::Message if run.front => {
+                let mut after = run.chain.clone();
+                after.extend(&run.passed);
+                run.passed = vec![self.add(run.info, after, MoveKind::Pass(answer))];
+                run.chain.clone_from(&run.passed);
+            }
+            Conclusion::Message | Conclusion::Nothing => {}
+            Conclusion::Failure => run.over = true,
+        }
+        Ok(())
+    }
+
+    /// One message of a streamed answer, as a plan of its own.
+    fn element_plan(&mut self, parent: usize, answer: &Answer) -> usize {
+        let plan = CallPlan {
+            origin: Origin::Element { parent },
+            answer: Some(answer.clone()),
+            silent: false,
+            requests: Vec::new(),
+            effects: Vec::new(),
+            forward: None,
+            metadata: Vec::new(),
+            returns_written: false,
+            ..self.calls[parent].clone()
+        };
+        self.calls.push(plan);
+        self.calls.len() - 1
+    }
+
+    /// What an answer comes to in the end.
+    fn conclusion(&self, mut index: usize) -> Conclusion {
+        while let Some(forward) = self.calls[index].forward {
+            index = forward;
+        }
+        match &self.calls[index].answer {
+            None => Conclusion::Message,
+            Some(answer) if answer.reply.is_some() => Conclusion::Message,
+            Some(answer) if answer.failure.is_some() => Conclusion::Failure,
+            Some(_) => Conclusion::Nothing,
+        }
     }
 
     /// Side effects and forward: what the client's answer waits for, and what may come late.
@@ -331,28 +650,31 @@ impl Builder {
         &mut self,
         info: usize,
         parent: usize,
-        answer: &Answer,
         mut gate: Frontier,
     ) -> Result<(Frontier, Frontier), NotPlayable> {
         let mut late = Vec::new();
+        let Some(answer) = self.calls[parent].answer.clone() else {
+            return Ok((gate, late));
+        };
         for effect in &answer.effects {
             let synchronous = effect.synchronous;
             let origin = Origin::Effect {
                 parent,
                 synchronous,
             };
-            let (index, done) = self.call(info, effect, origin, gate.clone())?;
-            self.calls[parent].effects.push(index);
-            if synchronous {
-                gate = done
-            } else {
-                late.extend(done)
+            let ran = self.call(info, effect, origin, gate.clone())?;
+            self.calls[parent].effects.push(ran.index);
+            late.extend(ran.late);
+            match synchronous {
+                true => gate = ran.chain,
+                false => late.extend(ran.chain),
             }
         }
         if let Some(forward) = &answer.forward {
-            let (index, done) = self.call(info, forward, Origin::Forward { parent }, gate)?;
-            self.calls[parent].forward = Some(index);
-            gate = done;
+            let ran = self.call(info, forward, Origin::Forward { parent }, gate)?;
+            self.calls[parent].forward = Some(ran.index);
+            late.extend(ran.late);
+            gate = ran.chain;
         }
         Ok((gate, late))
     }
@@ -360,10 +682,9 @@ impl Builder {
     fn plan(&mut self, call: &Call, origin: Origin) -> Result<usize, NotPlayable> {
         let method = self.method(&call.target)?;
         let (request, entity) = self.request(call, &method)?;
-        let key = Key {
-            service: method.parent_service().full_name().to_owned(),
-            entity,
-        };
+        let service = method.parent_service().full_name().to_owned();
+        let entity_type = EntityType::of(&service);
+        let key = Key { service, entity };
         let payload = request.encode_to_vec();
         if let Some(node) = call
             .replay
@@ -380,26 +701,35 @@ impl Builder {
         } else if scripted || self.live {
             None
         } else {
-            self.model_answer(call.span, &key, &method, &payload)
+            self.model_answer(call, &key, &method, &payload)
         };
         if written && !scripted && !self.live {
-            self.model_answer(call.span, &key, &method, &payload);
+            self.model_answer(call, &key, &method, &payload);
         }
+        let requests = self.stream_requests(call, &method)?;
+        let streams = call.stream.is_some();
         self.calls.push(CallPlan {
             origin,
             path: format!("/{}/{}", key.service, method.name()),
-            key: Some(key),
+            entity_type,
+            kind: Kind::of(&method),
+            key: (entity_type != Some(EntityType::Action)).then_some(key),
+            requests,
             method: method.name().to_owned(),
             payload: payload.into(),
             input: Some(method.input()),
             output: Some(method.output()),
             metadata: metadata(call.metadata.as_ref()),
-            silent: answer.is_none() && scripted && !self.live,
+            silent: answer.is_none() && scripted && !self.live && !streams,
             answer,
             effects: Vec::new(),
             forward: None,
             returns: Returns::Anything,
-            returns_written: call.returns.is_some(),
+            returns_written: call.returns.is_some()
+                || call
+                    .stream
+                    .as_ref()
+                    .is_some_and(|stream| stream.ends.is_some()),
             replay: call.replay.clone(),
             fence: false,
             client: self.client,
@@ -433,27 +763,63 @@ impl Builder {
             .map_err(|error| NotPlayable(format!("the request of {}: {error}", call.target)))
     }
 
+    /// The requests of a stream, encoded.
+    fn stream_requests(
+        &self,
+        call: &Call,
+        method: &MethodDescriptor,
+    ) -> Result<Vec<bytes::Bytes>, NotPlayable> {
+        let scope = Scope {
+            package: &self.package,
+            bindings: &self.bindings,
+        };
+        let lines = call.stream.iter().flat_map(|stream| &stream.lines);
+        let requests = lines.filter_map(|line| line.request.as_ref());
+        let encoded = requests.map(|node| {
+            let message = message::build(node, &method.input(), &scope)
+                .map_err(|error| NotPlayable(format!("a request of {}: {error}", call.target)))?;
+            Ok(message.encode_to_vec().into())
+        });
+        encoded.collect()
+    }
+
     /// What the model answers, as a scenario would write it; advances the model's state.
     fn model_answer(
         &mut self,
-        span: Span,
+        call: &Call,
         key: &Key,
         method: &MethodDescriptor,
         payload: &[u8],
     ) -> Option<Answer> {
-        if !self.models.contains_key(key) {
-            self.models.insert(
-                key.clone(),
-                model::event_sourced::Entity::new(&key.service)?,
-            );
-        }
-        let entity = self.models.get_mut(key)?;
         let any = prost_types::Any {
             type_url: format!("type.googleapis.com/{}", method.input().full_name()),
             value: payload.to_vec(),
         };
-        let outcome = entity.handle(method.name(), &any).ok()?;
-        Some(super::protocol::answer_of(span, &outcome, &self.package))
+        let outcome = if EntityType::of(&key.service) == Some(EntityType::Action) {
+            let payloads = match call.stream {
+                None => vec![any],
+                Some(_) => self
+                    .stream_requests(call, method)
+                    .ok()?
+                    .into_iter()
+                    .map(|bytes| prost_types::Any {
+                        type_url: any.type_url.clone(),
+                        value: bytes.to_vec(),
+                    })
+                    .collect(),
+            };
+            oracle::answer(&key.service, method.name(), &payloads)?
+        } else {
+            if !self.models.contains_key(key) {
+                self.models.insert(key.clone(), Entity::new(&key.service)?);
+            }
+            self.models.get_mut(key)?.handle(method.name(), &any)?
+        };
+        Some(super::protocol::answer_of(
+            call.span,
+            &outcome,
+            &self.package,
+        ))
     }
 
     fn stored(&self, node: &Node) -> Option<super::protocol::Stored> {
@@ -466,21 +832,23 @@ impl Builder {
 
     /// The model's state where the chart gives the history instead of making it.
     fn begin_from(&mut self, key: &Key, stored: &super::protocol::Stored) {
-        let Some(mut entity) = model::event_sourced::Entity::new(&key.service) else {
+        let Some(mut entity) = Entity::new(&key.service) else {
             return;
         };
-        if let Some((sequence, snapshot)) = &stored.snapshot {
-            let _ = entity.restore(*sequence, snapshot);
-        }
+        entity.begin(&stored.begin());
         for (sequence, event) in stored.replay() {
-            let _ = entity.apply(sequence, event);
+            entity.apply(sequence, event);
         }
         self.models.insert(key.clone(), entity);
     }
 
     fn returns(&self, call: &Call, index: usize) -> Returns {
-        if let Some(written) = &call.returns {
+        let ends = call.stream.as_ref().and_then(|stream| stream.ends.as_ref());
+        if let Some(written) = call.returns.as_ref().or(ends) {
             return read_returns(written);
+        }
+        if self.calls[index].kind.streams_out {
+            return self.stream_returns(index);
         }
         let mut last = &self.calls[index];
         while let Some(forward) = last.forward {
@@ -502,6 +870,30 @@ impl Builder {
         }
     }
 
+    /// How a streamed answer ends: as its last message says.
+    fn stream_returns(&self, index: usize) -> Returns {
+        let of_call = |other: &usize| matches!(self.calls[*other].origin, Origin::Element { parent } if parent == index);
+        let failure = (0..self.calls.len())
+            .filter(of_call)
+            .map(|mut last| {
+                while let Some(forward) = self.calls[last].forward {
+                    last = forward;
+                }
+                last
+            })
+            .find_map(|last| self.calls[last].answer.as_ref()?.failure.clone());
+        match failure {
+            Some(text) => Returns::Status {
+                codes: vec![UNKNOWN],
+                message: Some(text),
+            },
+            None => Returns::Status {
+                codes: vec![0],
+                message: None,
+            },
+        }
+    }
+
     fn raw(
         &mut self,
         info: usize,
@@ -509,31 +901,36 @@ impl Builder {
         what: &Raw,
         after: Frontier,
     ) -> Result<Frontier, NotPlayable> {
-        let key = self.key.clone();
+        let place = match self.within {
+            Some(call) if self.calls[call].key.is_none() || party == Party::Client => {
+                Place::Call(call)
+            }
+            _ => Place::Entity(self.key.clone()),
+        };
         let from = party;
         let kind = match what {
             Raw::Message(node) => MoveKind::Message {
                 from,
-                key,
+                place,
                 node: node.clone(),
             },
             Raw::Bytes(bytes) => MoveKind::Bytes {
                 from,
-                key,
+                place,
                 bytes: bytes.clone().into(),
             },
             Raw::Ends(status) => MoveKind::Ends {
                 from,
-                key,
+                place,
                 status: status.clone(),
             },
-            Raw::Resets => MoveKind::Resets { from, key },
+            Raw::Resets => MoveKind::Resets { from, place },
             Raw::Fails => MoveKind::Fails {
-                key,
+                place,
                 or_command: false,
             },
             Raw::Refuses => MoveKind::Fails {
-                key,
+                place,
                 or_command: true,
             },
             Raw::Reported(text) => {
@@ -596,7 +993,10 @@ impl Builder {
         self.calls.push(CallPlan {
             origin: Origin::Client,
             path,
+            entity_type: None,
+            kind: method.as_ref().map(Kind::of).unwrap_or_default(),
             key: None,
+            requests: Vec::new(),
             method: method.as_ref().map_or(target, |m| m.name()).to_owned(),
             payload: payload.into(),
             input: method.as_ref().map(MethodDescriptor::input),
@@ -616,6 +1016,64 @@ impl Builder {
         let request = self.add(info, after, MoveKind::Request(index));
         Ok(vec![self.add(info, vec![request], MoveKind::Return(index))])
     }
+}
+
+/// The moves of an action's call while they are made.
+struct ActionRun {
+    info: usize,
+    index: usize,
+    /// There is a client.
+    front: bool,
+    /// The last move, in lock-step.
+    chain: Frontier,
+    /// The last move of the client, of the proxy towards the function, of the function.
+    client: Frontier,
+    proxy: Frontier,
+    function: Frontier,
+    /// The last message that the client got.
+    passed: Frontier,
+    /// What nothing of the call waits for.
+    late: Frontier,
+    /// A failure has ended the client's call.
+    over: bool,
+    /// The client has left.
+    left: bool,
+    /// One of the two ended the call between them by hand.
+    ended: bool,
+}
+
+/// A call's last moves: those that what comes next waits for, and those that nothing but the next step waits for.
+struct Ran {
+    index: usize,
+    chain: Frontier,
+    late: Frontier,
+}
+
+impl Ran {
+    fn all(mut self) -> Frontier {
+        self.chain.extend(self.late);
+        self.chain
+    }
+}
+
+/// What an answer comes to.
+enum Conclusion {
+    Message,
+    Failure,
+    Nothing,
+}
+
+/// The function ends or resets its stream by hand.
+fn ends_raw(steps: &[Step]) -> bool {
+    steps.iter().any(|step| {
+        matches!(
+            step.kind,
+            StepKind::Raw {
+                party: Party::Function,
+                what: Raw::Ends(_) | Raw::Resets | Raw::Fails
+            }
+        )
+    })
 }
 
 fn fence_call(span: Span, method: &MethodDescriptor, id: Node) -> Call {

@@ -1,26 +1,32 @@
-//! What the life cycle of an entity type looks like on the wire: the one place to extend for another type.
+//! What each entity type says on the wire: one file an entity type, one interface for all of them.
 //!
-//! What is here reads and writes the messages of one entity type's stream; the state machine above it
-//! ([`super::Play`]) is the same for all of them.
+//! A [`Protocol`] reads and writes the messages between proxy and function; the state machine above it
+//! ([`super::Play`]), the invariants and the judge see [`FromProxy`] and [`FromFunction`] only.
+
+mod action;
+mod event_sourced;
+mod value_entity;
+
+pub use action::Kind;
 
 use super::script::{CallPlan, Key, Script};
-use crate::model::event_sourced::{Action, Outcome};
+use crate::scenario::service::EntityType;
 use crate::scenario::{Answer, Call, Node, Span, message};
-use cloudstate_protocol::{cloudstate as common, eventsourced, names};
-use prost::Message as _;
+use cloudstate_protocol::cloudstate as common;
 use prost_types::Any;
+use std::fmt::Debug;
 
-/// What a proxy sends on an entity's stream.
+/// What a proxy sends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromProxy {
-    /// The first message.
+    /// The first message of a stateful entity's stream.
     Init {
         /// Full service name.
         service: String,
         /// Entity id.
         entity: String,
-        /// Snapshot and the sequence number it stands for.
-        snapshot: Option<(i64, Any)>,
+        /// The state to begin with, without what is replayed.
+        state: Begin,
     },
     /// A replayed event.
     Event {
@@ -29,15 +35,45 @@ pub enum FromProxy {
         /// The event.
         payload: Any,
     },
-    /// A command.
-    Command(common::Command),
+    /// A command. Of an action: the message that names service and command.
+    Command(Command),
+    /// A further request of an action's stream.
+    Request(Command),
     /// No member of the oneof is set.
     Empty,
     /// Not a message of the stream's type.
     Garbage(String),
 }
 
-/// What a function sends on an entity's stream.
+/// A command of any entity type.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Command {
+    /// Full service name; only an action's command has one.
+    pub service: String,
+    /// The entity; empty for actions.
+    pub entity: String,
+    /// Its number on the stream; 0 for actions.
+    pub id: i64,
+    /// Bare method name.
+    pub name: String,
+    /// The request.
+    pub payload: Option<Any>,
+    /// Request headers.
+    pub metadata: Vec<common::MetadataEntry>,
+}
+
+/// What init says of the state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Begin {
+    /// A snapshot and the sequence number that it stands for.
+    pub snapshot: Option<(i64, Any)>,
+    /// A value entity's value.
+    pub value: Option<Any>,
+    /// A value entity's state is there, with or without a value.
+    pub present: bool,
+}
+
+/// What a function sends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromFunction {
     /// The answer to a command.
@@ -50,10 +86,10 @@ pub enum FromFunction {
     Garbage(String),
 }
 
-/// The parts of a reply that every entity type has, and what it stores.
-#[derive(Clone, Debug, PartialEq)]
+/// A reply of any entity type.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
-    /// Of the command it answers.
+    /// Of the command it answers; 0 for actions.
     pub command_id: i64,
     /// Reply, forward or failure.
     pub action: Option<common::client_action::Action>,
@@ -63,6 +99,19 @@ pub struct Reply {
     pub events: Vec<Any>,
     /// A snapshot.
     pub snapshot: Option<Any>,
+    /// What becomes of a value entity's value.
+    pub value: Option<Change>,
+}
+
+/// What a reply does to a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A new value; `None`: the update has none.
+    Update(Option<Any>),
+    /// The value is removed.
+    Delete,
+    /// A state action with nothing set.
+    Unset,
 }
 
 impl Reply {
@@ -78,6 +127,20 @@ impl Reply {
     pub fn restarts(&self) -> bool {
         self.failure().is_some_and(|failure| failure.restart)
     }
+
+    /// The same, as the answer to a command of this id.
+    pub fn to_command(mut self, id: i64) -> Reply {
+        self.command_id = id;
+        if let Some(common::client_action::Action::Failure(failure)) = &mut self.action {
+            failure.command_id = id;
+        }
+        self
+    }
+
+    /// It asks to store something.
+    pub fn stores(&self) -> bool {
+        !self.events.is_empty() || self.snapshot.is_some() || self.value.is_some()
+    }
 }
 
 /// What is stored for an entity: enough to activate it again.
@@ -87,9 +150,20 @@ pub struct Stored {
     pub snapshot: Option<(i64, Any)>,
     /// All events, from sequence number 1.
     pub events: Vec<Any>,
+    /// A value entity's value.
+    pub value: Option<Any>,
 }
 
 impl Stored {
+    /// What init says of it.
+    pub fn begin(&self) -> Begin {
+        Begin {
+            snapshot: self.snapshot.clone(),
+            value: self.value.clone(),
+            present: true,
+        }
+    }
+
     /// Keeps what a reply asks to keep. A failed command leaves nothing.
     pub fn keep(&mut self, reply: &Reply) {
         if reply.failure().is_some() {
@@ -98,6 +172,11 @@ impl Stored {
         self.events.extend(reply.events.iter().cloned());
         if let (Some(snapshot), false) = (&reply.snapshot, reply.events.is_empty()) {
             self.snapshot = Some((self.events.len() as i64, snapshot.clone()));
+        }
+        match &reply.value {
+            Some(Change::Update(value)) => self.value.clone_from(value),
+            Some(Change::Delete) => self.value = None,
+            Some(Change::Unset) | None => {}
         }
     }
 
@@ -110,12 +189,69 @@ impl Stored {
     }
 }
 
-/// The path of the event sourced protocol's one method.
-pub const EVENT_SOURCED: &str = "/cloudstate.eventsourced.EventSourced/handle";
+/// How an answer is written, before the entity type gives it its form.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// Where it stands.
+    pub span: Span,
+    /// Of the command.
+    pub command_id: i64,
+    /// The name of the client action, and its message.
+    pub action: Option<(&'static str, Node)>,
+    /// The list of side effects.
+    pub effects: Option<Node>,
+    /// What it does to the state.
+    pub answer: &'a Answer,
+}
+
+/// The messages of one entity type.
+pub trait Protocol: Debug + Sync {
+    /// Reads a message of the proxy.
+    fn read_in(&self, bytes: &[u8]) -> FromProxy;
+    /// Reads a message of the function.
+    fn read_out(&self, bytes: &[u8]) -> FromFunction;
+    /// The messages that activate an entity: init, and what is replayed.
+    fn activation(&self, key: &Key, stored: &Stored) -> Vec<Vec<u8>>;
+    /// A command as the proxy sends it. `None` as payload: the naming message of an action's stream.
+    fn command(&self, call: &CallPlan, id: i64, payload: Option<Any>) -> Vec<u8>;
+    /// An answer as a scenario would write the message.
+    fn answer(&self, parts: Parts<'_>) -> Node;
+    /// A reply as a message.
+    fn reply(&self, reply: Reply) -> Vec<u8>;
+}
+
+/// The protocol of an entity type, if the kit plays it.
+pub fn of(entity_type: EntityType) -> Option<&'static dyn Protocol> {
+    match entity_type {
+        EntityType::EventSourced => Some(&event_sourced::EventSourced),
+        EntityType::Value => Some(&value_entity::ValueEntity),
+        EntityType::Action => Some(&action::Actions),
+        EntityType::Crdt => None,
+    }
+}
+
+/// Reads a message of the proxy.
+pub fn read_in(entity_type: EntityType, bytes: &[u8]) -> FromProxy {
+    match of(entity_type) {
+        Some(protocol) => protocol.read_in(bytes),
+        None => FromProxy::Garbage("a message of an entity type that isn't played".to_owned()),
+    }
+}
+
+/// Reads a message of the function.
+pub fn read_out(entity_type: EntityType, bytes: &[u8]) -> FromFunction {
+    match of(entity_type) {
+        Some(protocol) => protocol.read_out(bytes),
+        None => FromFunction::Garbage("a message of an entity type that isn't played".to_owned()),
+    }
+}
+
 /// The path of discovery.
 pub const DISCOVER: &str = "/cloudstate.EntityDiscovery/discover";
 /// The path of error reports.
 pub const REPORT_ERROR: &str = "/cloudstate.EntityDiscovery/reportError";
+/// Prefix of the type URL of protobuf messages.
+pub const PROTOBUF: &str = "type.googleapis.com/";
 
 /// The full names of the message types of a method: what callers send, what the called sends.
 pub fn message_types(path: &str) -> Option<(String, String)> {
@@ -128,115 +264,69 @@ pub fn message_types(path: &str) -> Option<(String, String)> {
     ))
 }
 
-/// Reads a message of the proxy.
-pub fn read_in(bytes: &[u8]) -> FromProxy {
-    use eventsourced::event_sourced_stream_in::Message;
-    match eventsourced::EventSourcedStreamIn::decode(bytes) {
-        Err(error) => FromProxy::Garbage(error.to_string()),
-        Ok(stream_in) => match stream_in.message {
-            None => FromProxy::Empty,
-            Some(Message::Init(init)) => FromProxy::Init {
-                service: init.service_name,
-                entity: init.entity_id,
-                snapshot: init
-                    .snapshot
-                    .map(|s| (s.snapshot_sequence, s.snapshot.unwrap_or_default())),
-            },
-            Some(Message::Event(event)) => FromProxy::Event {
-                sequence: event.sequence,
-                payload: event.payload.unwrap_or_default(),
-            },
-            Some(Message::Command(command)) => FromProxy::Command(command),
-        },
-    }
-}
-
-/// Reads a message of the function.
-pub fn read_out(bytes: &[u8]) -> FromFunction {
-    use eventsourced::event_sourced_stream_out::Message;
-    match eventsourced::EventSourcedStreamOut::decode(bytes) {
-        Err(error) => FromFunction::Garbage(error.to_string()),
-        Ok(stream_out) => match stream_out.message {
-            None => FromFunction::Empty,
-            Some(Message::Failure(failure)) => FromFunction::Failure(failure),
-            Some(Message::Reply(reply)) => FromFunction::Reply(Reply {
-                command_id: reply.command_id,
-                action: reply.client_action.and_then(|action| action.action),
-                side_effects: reply.side_effects,
-                events: reply.events,
-                snapshot: reply.snapshot,
-            }),
-        },
-    }
-}
-
-fn stream_in(message: eventsourced::event_sourced_stream_in::Message) -> Vec<u8> {
-    eventsourced::EventSourcedStreamIn {
-        message: Some(message),
-    }
-    .encode_to_vec()
-}
-
-/// The messages that activate an entity: init, and what is replayed.
-pub fn activation(key: &Key, stored: &Stored) -> Vec<Vec<u8>> {
-    use eventsourced::event_sourced_stream_in::Message;
-    let init = eventsourced::EventSourcedInit {
-        service_name: key.service.clone(),
-        entity_id: key.entity.clone(),
-        snapshot: stored.snapshot.as_ref().map(|(sequence, snapshot)| {
-            eventsourced::EventSourcedSnapshot {
-                snapshot_sequence: *sequence,
-                snapshot: Some(snapshot.clone()),
-            }
-        }),
-    };
-    let mut messages = vec![stream_in(Message::Init(init))];
-    messages.extend(stored.replay().map(|(sequence, payload)| {
-        let payload = Some(payload.clone());
-        stream_in(Message::Event(eventsourced::EventSourcedEvent {
-            sequence,
-            payload,
-        }))
-    }));
-    messages
-}
-
-/// A command as the proxy sends it.
-pub fn command(call: &CallPlan, id: i64) -> Vec<u8> {
-    use eventsourced::event_sourced_stream_in::Message;
+/// A request as the payload of a command.
+pub fn payload(call: &CallPlan, value: &[u8]) -> Any {
     let input = call.input.as_ref().map_or("", |input| input.full_name());
-    stream_in(Message::Command(common::Command {
-        entity_id: call
-            .key
-            .as_ref()
-            .map(|key| key.entity.clone())
-            .unwrap_or_default(),
+    Any {
+        type_url: format!("{PROTOBUF}{input}"),
+        value: value.to_vec(),
+    }
+}
+
+/// A further request of an action's stream.
+pub fn further(payload: Any) -> Vec<u8> {
+    action::request(payload)
+}
+
+/// A stateful entity's command on the wire.
+fn wire_command(call: &CallPlan, id: i64, payload: Option<Any>) -> common::Command {
+    let key = call.key.as_ref();
+    common::Command {
+        entity_id: key.map(|key| key.entity.clone()).unwrap_or_default(),
         id,
         name: call.method.clone(),
-        payload: Some(Any {
-            type_url: format!("{PROTOBUF}{input}"),
-            value: call.payload.to_vec(),
-        }),
+        payload,
         streamed: false,
-        metadata: None,
-    }))
+        metadata: wire_metadata(call),
+    }
 }
 
-/// Prefix of the type URL of protobuf messages.
-pub const PROTOBUF: &str = "type.googleapis.com/";
+/// The call's headers as metadata.
+fn wire_metadata(call: &CallPlan) -> Option<common::Metadata> {
+    let entry = |(key, value): &(String, String)| common::MetadataEntry {
+        key: key.clone(),
+        value: Some(common::metadata_entry::Value::StringValue(value.clone())),
+    };
+    let entries: Vec<_> = call.metadata.iter().map(entry).collect();
+    (!entries.is_empty()).then_some(common::Metadata { entries })
+}
 
-/// The full name of the message type that a proxy sends on an entity's stream.
-pub const IN: &str = "cloudstate.eventsourced.EventSourcedStreamIn";
-/// The full name of the message type that a function sends on an entity's stream.
-pub const OUT: &str = "cloudstate.eventsourced.EventSourcedStreamOut";
-/// The entity type of this protocol.
-pub const ENTITY_TYPE: &str = names::EVENT_SOURCED;
+fn wire_action(action: Option<common::client_action::Action>) -> Option<common::ClientAction> {
+    action.map(|action| common::ClientAction {
+        action: Some(action),
+    })
+}
 
-/// The model's answer as a message of the stream.
-pub fn model_reply(outcome: Outcome, command_id: i64) -> Vec<u8> {
-    use eventsourced::event_sourced_stream_out::Message;
-    let message = Some(Message::Reply(outcome.into_reply(command_id)));
-    eventsourced::EventSourcedStreamOut { message }.encode_to_vec()
+fn read_command(command: common::Command) -> FromProxy {
+    FromProxy::Command(Command {
+        service: String::new(),
+        entity: command.entity_id,
+        id: command.id,
+        name: command.name,
+        payload: command.payload,
+        metadata: command.metadata.unwrap_or_default().entries,
+    })
+}
+
+/// The message of a stateful entity's stream that holds a reply: `reply: { command_id, client_action, … }`.
+fn stateful_answer(parts: Parts<'_>, state: Vec<(&'static str, Node)>) -> Node {
+    let span = parts.span;
+    let mut reply = vec![("command_id", Node::number(span, parts.command_id))];
+    let action = parts.action.map(|action| Node::map(span, [action]));
+    reply.extend(action.map(|action| ("client_action", action)));
+    reply.extend(parts.effects.map(|effects| ("side_effects", effects)));
+    reply.extend(state);
+    Node::map(span, [("reply", Node::map(span, reply))])
 }
 
 /// The answer of a call as a scenario would write the message of the stream. `choice` picks an alternative for
@@ -249,24 +339,19 @@ pub fn answer_node(
     choice: Option<usize>,
 ) -> Node {
     let span = call_span(script, answer);
-    let mut reply = vec![("command_id", Node::number(span, command_id))];
-    if let Some(action) = client_action(script, call, answer, command_id, choice, span) {
-        reply.push(("client_action", action));
+    let effects = answer.effects.iter();
+    let parts = Parts {
+        span,
+        command_id,
+        action: client_action(script, call, answer, command_id, choice, span),
+        effects: (!answer.effects.is_empty())
+            .then(|| Node::list(span, effects.map(|effect| side_effect(script, effect)))),
+        answer,
+    };
+    match call.entity_type.and_then(of) {
+        Some(protocol) => protocol.answer(parts),
+        None => Node::map::<String>(span, []),
     }
-    if !call.effects.is_empty() || !answer.effects.is_empty() {
-        let effects = answer
-            .effects
-            .iter()
-            .map(|effect| side_effect(script, effect));
-        reply.push(("side_effects", Node::list(span, effects)));
-    }
-    if let Some(events) = &answer.events {
-        reply.push(("events", events.clone()));
-    }
-    if let Some(snapshot) = &answer.snapshot {
-        reply.push(("snapshot", snapshot.clone()));
-    }
-    Node::map(span, [("reply", Node::map(span, reply))])
 }
 
 fn call_span(script: &Script, answer: &Answer) -> Span {
@@ -283,7 +368,7 @@ fn client_action(
     command_id: i64,
     choice: Option<usize>,
     span: Span,
-) -> Option<Node> {
+) -> Option<(&'static str, Node)> {
     if let Some(reply) = &answer.reply {
         let output = call
             .output
@@ -297,20 +382,21 @@ fn client_action(
                 .clone()
                 .map(|metadata| ("metadata", metadata)),
         );
-        return Some(Node::map(span, [("reply", Node::map(span, entries))]));
+        return Some(("reply", Node::map(span, entries)));
     }
     if let Some(text) = &answer.failure {
-        let mut entries = vec![
-            ("command_id", Node::number(span, command_id)),
-            ("description", text.clone()),
-        ];
+        let mut entries = vec![("description", text.clone())];
+        // An action's command has no id, and what is not written must not be there.
+        if command_id != 0 {
+            entries.insert(0, ("command_id", Node::number(span, command_id)));
+        }
         if let Some(restart) = &answer.restart {
             entries.push(("restart", chosen(restart, choice)));
         }
-        return Some(Node::map(span, [("failure", Node::map(span, entries))]));
+        return Some(("failure", Node::map(span, entries)));
     }
     let forward = answer.forward.as_ref()?;
-    Some(Node::map(span, [("forward", target(script, forward))]))
+    Some(("forward", target(script, forward)))
 }
 
 /// One alternative of an `$either`, if the kit has to choose.
@@ -375,11 +461,14 @@ fn any(span: Span, full_name: String, value: Node) -> Node {
     Node::map(span, [(full_name, value)])
 }
 
-/// The model's answer as a scenario would write it.
-pub fn answer_of(span: Span, outcome: &Outcome, package: &str) -> Answer {
+/// A reply as a scenario would write it.
+pub fn answer_of(span: Span, reply: &Reply, package: &str) -> Answer {
+    use common::client_action::Action;
     let node = |any: &Any| message::any_to_node(any, package, span);
-    let payload = |any: &Any| message::payload_to_node(any, package, span);
-    let call = |service: &str, method: &str, request: &Any, synchronous| Call {
+    let payload = |any: &Option<Any>| {
+        message::payload_to_node(any.as_ref().unwrap_or(&Any::default()), package, span)
+    };
+    let call = |service: &str, method: &str, request: &Option<Any>, synchronous| Call {
         span,
         target: format!("{service}.{method}"),
         alias: None,
@@ -395,31 +484,31 @@ pub fn answer_of(span: Span, outcome: &Outcome, package: &str) -> Answer {
         stream: None,
         then: None,
     };
+    let effect = |effect: &common::SideEffect| {
+        let (service, command) = (&effect.service_name, &effect.command_name);
+        call(service, command, &effect.payload, effect.synchronous)
+    };
     let mut answer = Answer {
-        events: (!outcome.events.is_empty())
-            .then(|| Node::list(span, outcome.events.iter().map(node))),
-        snapshot: outcome.snapshot.as_ref().map(node),
-        effects: outcome
-            .effects
-            .iter()
-            .map(|e| {
-                let empty = Any::default();
-                let request = e.payload.as_ref().unwrap_or(&empty);
-                call(&e.service_name, &e.command_name, request, e.synchronous)
-            })
-            .collect(),
+        events: (!reply.events.is_empty()).then(|| Node::list(span, reply.events.iter().map(node))),
+        snapshot: reply.snapshot.as_ref().map(node),
+        effects: reply.side_effects.iter().map(effect).collect(),
         ..Answer::default()
     };
-    match &outcome.action {
-        Action::Reply(any) => answer.reply = Some(payload(any)),
-        Action::Failure(text) => answer.failure = Some(Node::text(span, text)),
-        Action::Forward {
-            service,
-            method,
-            payload: request,
-        } => {
-            answer.forward = Some(Box::new(call(service, method, request, false)));
+    match &reply.value {
+        Some(Change::Update(value)) => answer.state = value.as_ref().map(node),
+        Some(Change::Delete) => answer.delete = true,
+        Some(Change::Unset) | None => {}
+    }
+    match &reply.action {
+        Some(Action::Reply(reply)) => answer.reply = Some(payload(&reply.payload)),
+        Some(Action::Failure(failure)) => {
+            answer.failure = Some(Node::text(span, &failure.description));
         }
+        Some(Action::Forward(to)) => {
+            let forward = call(&to.service_name, &to.command_name, &to.payload, false);
+            answer.forward = Some(Box::new(forward));
+        }
+        None => answer.nothing = true,
     }
     answer
 }

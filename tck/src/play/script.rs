@@ -1,6 +1,8 @@
 //! What one chart means in one role: calls with everything filled in, and moves in their partial order.
 
+use super::protocol::Kind;
 use crate::scenario::message::Bindings;
+use crate::scenario::service::EntityType;
 use crate::scenario::{Answer, Node, Party, Role, Scenario, Span};
 use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
@@ -24,6 +26,24 @@ impl fmt::Display for Key {
             self.service.rsplit('.').next().unwrap_or(&self.service),
             self.entity
         )
+    }
+}
+
+/// The stream between proxy and function that a raw step means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An entity's.
+    Entity(Key),
+    /// That of an action's call: an index into [`Script::calls`].
+    Call(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Entity(key) => write!(f, "the stream of {key}"),
+            Place::Call(_) => f.write_str("the action's call"),
+        }
     }
 }
 
@@ -76,6 +96,11 @@ pub enum Origin {
         /// The call whose answer it is.
         parent: usize,
     },
+    /// Not a call of its own: one message of what a streamed call answers.
+    Element {
+        /// The streamed call.
+        parent: usize,
+    },
 }
 
 /// What the client gets.
@@ -105,12 +130,18 @@ pub struct CallPlan {
     pub origin: Origin,
     /// `/Service/Method`.
     pub path: String,
-    /// The entity, unless the path is unknown to the kit.
+    /// The type of its service, unless the path is unknown to the kit.
+    pub entity_type: Option<EntityType>,
+    /// Which sides stream.
+    pub kind: Kind,
+    /// The entity; an action has none.
     pub key: Option<Key>,
     /// Bare method name.
     pub method: String,
     /// The request, encoded.
     pub payload: Bytes,
+    /// Of a call whose client streams: the requests, encoded.
+    pub requests: Vec<Bytes>,
     /// Its type; `None` for raw bytes or unknown methods.
     pub input: Option<MessageDescriptor>,
     /// The type of what the client gets: that of the method the client called.
@@ -159,6 +190,20 @@ pub enum MoveKind {
     Answer(usize),
     /// proxy ▶ client.
     Return(usize),
+    /// client ▶ proxy: a request of a streamed call.
+    Send(usize, usize),
+    /// client ▶ proxy: no more requests.
+    Sent(usize),
+    /// proxy ▶ function: that request.
+    Deliver(usize, usize),
+    /// proxy ▶ function: no more requests.
+    Delivered(usize),
+    /// function ▶ proxy: an action's call ends with OK.
+    End(usize),
+    /// proxy ▶ client: one message of a streamed answer.
+    Pass(usize),
+    /// proxy ▶ function: nobody wants the rest of an action's call.
+    Cancel(usize),
     /// The proxy half-closes an idle entity's stream.
     HalfClose(Key),
     /// The function completes its side after that.
@@ -167,8 +212,8 @@ pub enum MoveKind {
     Message {
         /// Who sends it.
         from: Party,
-        /// On whose stream.
-        key: Key,
+        /// On which stream.
+        place: Place,
         /// The message.
         node: Node,
     },
@@ -176,8 +221,8 @@ pub enum MoveKind {
     Bytes {
         /// Who sends them.
         from: Party,
-        /// On whose stream.
-        key: Key,
+        /// On which stream.
+        place: Place,
         /// What is sent.
         bytes: Bytes,
     },
@@ -185,8 +230,8 @@ pub enum MoveKind {
     Ends {
         /// Who.
         from: Party,
-        /// Whose stream.
-        key: Key,
+        /// Which stream.
+        place: Place,
         /// With which status, as `{ status, message }` (function).
         status: Option<Node>,
     },
@@ -194,13 +239,13 @@ pub enum MoveKind {
     Resets {
         /// Who.
         from: Party,
-        /// Whose stream.
-        key: Key,
+        /// Which stream.
+        place: Place,
     },
     /// The function gives the stream up: a failure, an error status, or both.
     Fails {
-        /// Whose stream.
-        key: Key,
+        /// Which stream.
+        place: Place,
         /// A failure inside a reply will do as well.
         or_command: bool,
     },
@@ -222,13 +267,18 @@ impl Move {
     /// Who makes it.
     pub fn from(&self) -> Party {
         match &self.kind {
-            MoveKind::Request(_) => Party::Client,
+            MoveKind::Request(_) | MoveKind::Send(..) | MoveKind::Sent(_) => Party::Client,
             MoveKind::Command(_)
             | MoveKind::Return(_)
+            | MoveKind::Deliver(..)
+            | MoveKind::Delivered(_)
+            | MoveKind::Pass(_)
+            | MoveKind::Cancel(_)
             | MoveKind::HalfClose(_)
             | MoveKind::Reported(_)
             | MoveKind::Discover(_) => Party::Proxy,
             MoveKind::Answer(_)
+            | MoveKind::End(_)
             | MoveKind::Complete(_)
             | MoveKind::Fails { .. }
             | MoveKind::Acknowledged
@@ -244,7 +294,7 @@ impl Move {
     /// Who gets it.
     pub fn to(&self) -> Party {
         match (&self.kind, self.from()) {
-            (MoveKind::Return(_), _) => Party::Client,
+            (MoveKind::Return(_) | MoveKind::Pass(_), _) => Party::Client,
             (_, Party::Client | Party::Function) => Party::Proxy,
             (_, Party::Proxy) => Party::Function,
         }
@@ -259,7 +309,36 @@ impl Move {
     }
 }
 
+impl CallPlan {
+    /// The full name of the service that it goes to.
+    pub fn service(&self) -> &str {
+        let path = self.path.trim_start_matches('/');
+        path.split_once('/').map_or("", |(service, _)| service)
+    }
+}
+
 impl Script {
+    /// The call whose stream carries the messages of this one: its own, unless it is an element.
+    pub fn carrier(&self, call: usize) -> usize {
+        match self.calls[call].origin {
+            Origin::Element { parent } => parent,
+            _ => call,
+        }
+    }
+
+    /// The calls whose answers the function sends on the stream of this one, in order.
+    pub fn answers(&self, call: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..self.calls.len()).filter(move |index| self.carrier(*index) == call)
+    }
+
+    /// The call at the end of the forwards.
+    pub fn last(&self, mut call: usize) -> usize {
+        while let Some(forward) = self.calls[call].forward {
+            call = forward;
+        }
+        call
+    }
+
     /// A move as a person would say what is awaited.
     pub fn describe(&self, index: usize) -> String {
         let Some(this) = self.moves.get(index) else {
@@ -268,6 +347,7 @@ impl Script {
         let call = |c: &usize| {
             let call = &self.calls[*c];
             let what = match call.origin {
+                Origin::Element { .. } => "one message of",
                 Origin::Client if call.fence => "the fence",
                 Origin::Client => "the call",
                 Origin::Effect { .. } => "the side effect",
@@ -283,28 +363,31 @@ impl Script {
             MoveKind::Command(c) => format!("the command of {}", call(c)),
             MoveKind::Answer(c) => format!("the function's answer to {}", call(c)),
             MoveKind::Return(c) => format!("what {} returns to the client", call(c)),
+            MoveKind::Send(c, i) => format!("request {} of {}", i + 1, call(c)),
+            MoveKind::Sent(c) => format!("the client's half-close of {}", call(c)),
+            MoveKind::Deliver(c, i) => {
+                format!("the proxy to pass on request {} of {}", i + 1, call(c))
+            }
+            MoveKind::Delivered(c) => format!("the proxy to half-close {}", call(c)),
+            MoveKind::End(c) => format!("the function to end {}", call(c)),
+            MoveKind::Pass(c) => format!("{} to reach the client", call(c)),
+            MoveKind::Cancel(c) => format!("the proxy to cancel {}", call(c)),
             MoveKind::HalfClose(key) => format!("the proxy to half-close the idle stream of {key}"),
             MoveKind::Complete(key) => {
                 format!("the function to complete its side of the stream of {key}")
             }
-            MoveKind::Message { from, key, .. } => {
-                format!("a message of the {from} on the stream of {key}")
-            }
-            MoveKind::Bytes { from, key, .. } => {
-                format!("bytes of the {from} on the stream of {key}")
-            }
-            MoveKind::Ends { from, key, .. } => format!("the {from} to end the stream of {key}"),
-            MoveKind::Resets { from, key } => format!("the {from} to reset the stream of {key}"),
+            MoveKind::Message { from, place, .. } => format!("a message of the {from} on {place}"),
+            MoveKind::Bytes { from, place, .. } => format!("bytes of the {from} on {place}"),
+            MoveKind::Ends { from, place, .. } => format!("the {from} to end {place}"),
+            MoveKind::Resets { from, place } => format!("the {from} to reset {place}"),
             MoveKind::Fails {
-                key,
+                place,
                 or_command: false,
-            } => format!("the function to fail the stream of {key}"),
+            } => format!("the function to fail {place}"),
             MoveKind::Fails {
-                key,
+                place,
                 or_command: true,
-            } => {
-                format!("the function to fail the command or the stream of {key}")
-            }
+            } => format!("the function to fail the command or {place}"),
             MoveKind::Acknowledged => "the function to answer reportError".to_owned(),
             MoveKind::Reported(_) => "the proxy to call reportError".to_owned(),
             MoveKind::Discover(_) => "the proxy to call discover".to_owned(),

@@ -181,8 +181,7 @@ impl Laboratory {
         Ok((
             Stage {
                 function,
-                proxy: None,
-                door: None,
+                ..Stage::default()
             },
             vec![relay],
         ))
@@ -236,9 +235,9 @@ impl Laboratory {
         let proxy = Subject::managed_behind(process, front.address(), folder);
         Ok((
             Stage {
-                function: None,
                 proxy: Some(proxy),
                 door: Some(door),
+                ..Stage::default()
             },
             vec![behind, front],
         ))

@@ -207,8 +207,7 @@ impl Stages {
         self.spec = Some(spec);
         Ok(Stage {
             function: Some(function),
-            proxy: None,
-            door: None,
+            ..Stage::default()
         })
     }
 
@@ -249,15 +248,16 @@ impl Stages {
             function: Some(function),
             proxy: Some(proxy),
             door: Some(door),
+            ..Stage::default()
         })
     }
 
     async fn proxy(&self, spec: EntitySpec, start: bool) -> Result<Stage, StageError> {
         let (door, proxy) = self.proxy_at(spec, Behind::Kit, start).await?;
         Ok(Stage {
-            function: None,
             proxy: Some(proxy),
             door: Some(door),
+            ..Stage::default()
         })
     }
 
@@ -316,8 +316,7 @@ impl Stages {
                 let (function, _) = self.function().await?;
                 Ok(Stage {
                     function: Some(function),
-                    proxy: None,
-                    door: None,
+                    ..Stage::default()
                 })
             }
             Role::Proxy => {
@@ -432,7 +431,8 @@ fn services(script: &Script) -> BTreeSet<String> {
     script
         .calls
         .iter()
-        .filter_map(|call| Some(call.key.as_ref()?.service.clone()))
+        .filter(|call| call.entity_type.is_some())
+        .map(|call| call.service().to_owned())
         .collect()
 }
 

@@ -299,6 +299,10 @@ impl<'a> Checker<'a> {
             if let Some(answer) = &line.answer {
                 self.answer(line.span, answer, Some(method));
             }
+            if let Some(step) = &line.step {
+                self.verifies(&step.verifies);
+                self.step(step);
+            }
         }
         if let Some(ends) = &stream.ends {
             self.status(ends);

@@ -319,6 +319,9 @@ pub const NESTED: &[KeyDoc] = &[
 /// A line of a streamed call: a request or an answer.
 pub const LINE: &[KeyDoc] = &[key("request", Kind::Message(&[]), "client ▶ function.")];
 
+/// What a line of a stream may be besides: a raw step of one of these, or a word.
+pub const LINE_STEPS: &[&str] = &["client", "proxy", "function", "kill", "start"];
+
 /// Steps that are one word.
 pub const WORDS: &[(&str, &str)] = &[
     (

@@ -37,10 +37,35 @@ const TYPES: [(&str, EntityType); 6] = [
 ];
 
 impl EntityType {
+    /// All of them.
+    pub const ALL: [EntityType; 4] = [
+        EntityType::EventSourced,
+        EntityType::Value,
+        EntityType::Crdt,
+        EntityType::Action,
+    ];
+
     /// The type of a service of the TCK models.
     pub fn of(service: &str) -> Option<EntityType> {
         let found = TYPES.iter().find(|(start, _)| service.starts_with(start));
         found.map(|(_, entity_type)| *entity_type)
+    }
+
+    /// The path of the protocol's call for entities of this type; actions have four.
+    pub fn path(self) -> &'static str {
+        match self {
+            EntityType::EventSourced => "/cloudstate.eventsourced.EventSourced/handle",
+            EntityType::Value => "/cloudstate.valueentity.ValueEntity/handle",
+            EntityType::Crdt => "/cloudstate.crdt.Crdt/handle",
+            EntityType::Action => "/cloudstate.action.ActionProtocol/",
+        }
+    }
+
+    /// The type of the entities whose messages travel on a call of this path.
+    pub fn of_path(path: &str) -> Option<EntityType> {
+        EntityType::ALL
+            .into_iter()
+            .find(|entity_type| path.starts_with(entity_type.path()))
     }
 
     /// How it is called in a sentence.

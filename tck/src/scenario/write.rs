@@ -275,8 +275,12 @@ fn line(
         span: _,
         request,
         answer: given,
+        step: raw,
     }: &StreamLine,
 ) -> Node {
+    if let Some(raw) = raw {
+        return step(raw);
+    }
     let mut map = Map::default();
     map.add("request", request.clone());
     if let Some(given) = given {

@@ -122,6 +122,10 @@ pub(super) fn each<'s>(steps: &'s [Step], see: &mut impl FnMut(&'s Step)) {
         match &step.kind {
             StepKind::Call(call) | StepKind::Consume(call) => {
                 each(&call.during, see);
+                let lines = call.stream.iter().flat_map(|stream| &stream.lines);
+                for step in lines.filter_map(|line| line.step.as_deref()) {
+                    each(std::slice::from_ref(step), see);
+                }
                 each(
                     call.then
                         .as_deref()

@@ -52,13 +52,22 @@ impl Reader<'_> {
     }
 
     fn line(&mut self, node: &Node) -> StreamLine {
+        let step = keys::LINE_STEPS.iter().any(|key| node.get(key).is_some());
+        if step || node.as_text().is_some() {
+            return StreamLine {
+                span: head_span(node),
+                request: None,
+                answer: None,
+                step: self.step(node).map(Box::new),
+            };
+        }
         self.keys(node, "a line of a stream", &[keys::LINE, keys::ANSWER]);
         let answer = self.answer(node);
         let request = node.get("request").cloned();
         if request.is_some() != answer.is_unwritten() {
             self.error(
                 head_span(node),
-                "a line of a stream is a request or an answer",
+                "a line of a stream is a request, an answer or a raw step",
                 None,
             );
         }
@@ -66,6 +75,7 @@ impl Reader<'_> {
             span: head_span(node),
             request,
             answer: (!answer.is_unwritten()).then_some(answer),
+            step: None,
         }
     }
 

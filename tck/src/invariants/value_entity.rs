@@ -1,0 +1,102 @@
+//! What is stored of value entities: the last value, or none.
+
+use super::entity::{self, Problem, Replay};
+use crate::play::protocol::{Change, Reply};
+use prost_types::Any;
+
+/// What an entity's value can be.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// For certain, unless one of the later writes took effect.
+    value: Option<Any>,
+    /// Something was stored before.
+    written: bool,
+    writes: Vec<Write>,
+    /// Values that must never be stored, and why.
+    refused: Vec<(Option<Any>, &'static str)>,
+}
+
+/// One reply's change.
+#[derive(Debug)]
+struct Write {
+    value: Option<Any>,
+    /// The entry of the reply.
+    entry: u64,
+}
+
+fn changed(reply: &Reply) -> Option<Option<Any>> {
+    match reply.value.as_ref()? {
+        Change::Update(value) => value.clone().map(Some),
+        Change::Delete => Some(None),
+        Change::Unset => None,
+    }
+}
+
+/// The rules for the contents of a reply.
+pub(super) fn reply_rules(reply: &Reply) -> Vec<(&'static str, bool, &'static str)> {
+    let Some(change) = &reply.value else {
+        return Vec::new();
+    };
+    vec![
+        (
+            "value-entities.state-action-set",
+            *change != Change::Unset,
+            "the reply has a state action without a member",
+        ),
+        (
+            "value-entities.update-has-value",
+            *change != Change::Update(None),
+            "the reply has an update without a value",
+        ),
+    ]
+}
+
+impl entity::History for History {
+    fn keep(&mut self, reply: &Reply, entry: u64) {
+        let write = changed(reply).map(|value| Write { value, entry });
+        self.writes.extend(write);
+    }
+
+    fn refuse(&mut self, reply: &Reply, why: &'static str) {
+        self.refused
+            .extend(changed(reply).map(|value| (value, why)));
+    }
+
+    fn confirm(&mut self, is: &dyn Fn(u64) -> bool) {
+        let Some(last) = self.writes.iter().rposition(|write| is(write.entry)) else {
+            return;
+        };
+        for write in self.writes.drain(..=last) {
+            (self.value, self.written) = (write.value, true);
+        }
+    }
+
+    fn compare(&self, replay: &Replay) -> Vec<(&'static str, Problem)> {
+        let seen = &replay.begin.value;
+        let known = *seen == self.value || self.writes.iter().any(|write| write.value == *seen);
+        if !self.written && self.writes.is_empty() && self.refused.is_empty() {
+            let text = "an entity that nothing was stored for has a value".to_owned();
+            let problem = (!known).then_some((None, text));
+            return vec![("value-entities.init-value-absent", problem)];
+        }
+        let refused = self.refused.iter().find(|(value, _)| value == seen);
+        let name = match (known, refused, &self.value) {
+            (false, Some((_, why)), _) => why,
+            (_, _, None) if self.written => "value-entities.delete-removes",
+            _ => "value-entities.init-has-stored-value",
+        };
+        let text = "init has not the value that was stored".to_owned();
+        let problem = (!known).then_some((None, text));
+        let refused = self.refused.iter().filter(|_| known);
+        let mut rules: Vec<_> = refused.map(|(_, why)| (*why, None)).collect();
+        rules.push(("passivation.state-survives", None));
+        rules.push((name, problem));
+        rules
+    }
+
+    fn settle(&mut self, replay: &Replay) {
+        self.written |= !self.writes.is_empty();
+        self.value.clone_from(&replay.begin.value);
+        self.writes.clear();
+    }
+}

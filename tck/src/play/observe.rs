@@ -1,0 +1,399 @@
+//! What others do: entries aligned with the moves they are.
+
+use super::oracle::Entity;
+use super::protocol::{self, Begin, Command, FromFunction, FromProxy};
+use super::script::{Key, MoveKind, Place};
+use super::{Draft, Exchange, Play, Stream, Track, expand};
+use crate::scenario::service::EntityType;
+use crate::scenario::{Party, Role};
+use crate::transcript::{Entry, StreamId, What};
+
+impl Play {
+    pub(super) fn received(&mut self, entry: &Entry) {
+        let Some(stream) = entry.stream else { return };
+        if let What::Open { path, .. } = &entry.what {
+            let kind = match (path.as_str(), EntityType::of_path(path)) {
+                (protocol::DISCOVER, _) => Stream::Discover,
+                (protocol::REPORT_ERROR, _) => Stream::Report,
+                (_, Some(EntityType::Action)) => Stream::Action(Exchange::default()),
+                (_, Some(entity_type)) => Stream::Entity(Box::new(Track::new(entity_type, None))),
+                (other, None) => Stream::Other(other.to_owned()),
+            };
+            self.streams.insert(stream, kind);
+            return;
+        }
+        match self.streams.get(&stream) {
+            Some(Stream::Front { call, .. }) => self.front_received(stream, *call, entry),
+            Some(Stream::Entity(_)) if entry.from == Party::Proxy => {
+                self.proxy_on_entity(stream, entry)
+            }
+            Some(Stream::Entity(_)) => self.function_on_entity(stream, entry),
+            Some(Stream::Action(_)) if entry.from == Party::Proxy => {
+                self.proxy_on_action(stream, entry)
+            }
+            Some(Stream::Action(_)) => self.function_on_action(stream, entry),
+            Some(Stream::Discover) => self.discovery(entry),
+            Some(Stream::Report) => self.report(entry),
+            _ => {}
+        }
+    }
+
+    /// What comes back to a client.
+    fn front_received(&mut self, stream: StreamId, call: usize, entry: &Entry) {
+        let streamed = self.script.calls[call].kind.streams_out;
+        match &entry.what {
+            What::Message { .. } if streamed => {
+                let script = self.script.clone();
+                let passed = |kind: &MoveKind| matches!(kind, MoveKind::Pass(c) if script.carrier(*c) == call);
+                if !self.align(entry, passed) {
+                    self.unexpected(
+                        entry,
+                        "a message that the function's answers don't account for",
+                    );
+                }
+            }
+            What::End { .. } => {
+                self.align(
+                    entry,
+                    |kind| matches!(kind, MoveKind::Return(c) if *c == call),
+                );
+            }
+            _ => {}
+        }
+        if let Some(Stream::Front {
+            messages, headers, ..
+        }) = self.streams.get_mut(&stream)
+        {
+            match &entry.what {
+                What::Message { .. } => messages.push(entry.seq),
+                What::Headers { .. } => *headers = Some(entry.seq),
+                _ => {}
+            }
+        }
+    }
+
+    fn report(&mut self, entry: &Entry) {
+        match (&entry.what, entry.from) {
+            (What::Message { .. }, Party::Proxy) => {
+                self.align(entry, |kind| matches!(kind, MoveKind::Reported(_)));
+            }
+            (What::End { code: 0, .. }, Party::Function) => {
+                self.align(entry, |kind| matches!(kind, MoveKind::Acknowledged));
+            }
+            (What::End { code, message, .. }, Party::Function) => {
+                let status = expand::status_name(*code);
+                self.unexpected(
+                    entry,
+                    format!("the end of reportError with {status} {message}"),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn discovery(&mut self, entry: &Entry) {
+        match (&entry.what, entry.from) {
+            (What::Message { .. }, Party::Proxy) => {
+                self.align(entry, |kind| matches!(kind, MoveKind::Discover(_)));
+            }
+            (What::Message { .. }, _) => {
+                self.align(entry, |kind| matches!(kind, MoveKind::Spec(_)));
+            }
+            (What::End { code, message, .. }, Party::Function) if *code != 0 => {
+                self.unexpected(
+                    entry,
+                    format!(
+                        "discover ended with {} {message}",
+                        expand::status_name(*code)
+                    ),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn proxy_on_entity(&mut self, stream: StreamId, entry: &Entry) {
+        let entity_type = self.entity_type(stream);
+        match (&entry.what, entity_type) {
+            (What::Message { bytes }, Some(entity_type)) => {
+                match protocol::read_in(entity_type, bytes) {
+                    FromProxy::Init {
+                        service,
+                        entity,
+                        state,
+                    } => self.init(stream, Key { service, entity }, state),
+                    FromProxy::Event { sequence, payload } => {
+                        if let Some(track) = self.track(stream) {
+                            if let Some(model) = &mut track.model {
+                                model.apply(sequence, &payload);
+                            }
+                            track.activation.events.push((sequence, payload));
+                        }
+                    }
+                    FromProxy::Command(command) => self.command(stream, entry, &command),
+                    FromProxy::Request(_) | FromProxy::Empty => {
+                        self.unexpected(entry, "a message with nothing set");
+                    }
+                    FromProxy::Garbage(error) => {
+                        let text = format!("a message that can't be decoded ({error})");
+                        self.unexpected(entry, text);
+                    }
+                }
+            }
+            (What::HalfClose, _) => self.proxy_closes(stream, entry, true),
+            (What::Cancel | What::End { .. }, _) => self.proxy_closes(stream, entry, false),
+            _ => {}
+        }
+    }
+
+    fn init(&mut self, stream: StreamId, key: Key, state: Begin) {
+        let kit = self.script.role.kit_plays(Party::Function);
+        if let Some(track) = self.track(stream) {
+            track.key = Some(key.clone());
+            track.initialised = true;
+            track.model = kit.then(|| Entity::new(&key.service)).flatten();
+            if let Some(model) = &mut track.model {
+                model.begin(&state);
+            }
+            track.activation.begin = state;
+        }
+        self.reset.remove(&key);
+        self.current.insert(key, stream);
+    }
+
+    fn command(&mut self, stream: StreamId, entry: &Entry, command: &Command) {
+        let key = self.track(stream).and_then(|track| track.key.clone());
+        let Some(index) = self.find_command(key.as_ref(), command) else {
+            let text = format!(
+                "the command {} that no call of the client asked for",
+                command.name
+            );
+            return self.unexpected(entry, text);
+        };
+        let MoveKind::Command(call) = self.script.moves[index].kind else {
+            return;
+        };
+        self.backs.insert(call, stream);
+        if let Some(track) = self.track(stream) {
+            track.commands += 1;
+            track.last_id = command.id;
+            track.outstanding = Some((command.id, call));
+        }
+        self.complete(index, entry.seq, command.id);
+    }
+
+    /// The call that a command belongs to: by entity and method, and among several by payload.
+    fn find_command(&self, key: Option<&Key>, command: &Command) -> Option<usize> {
+        let payload = command
+            .payload
+            .as_ref()
+            .map(|any| any.value.as_slice())
+            .unwrap_or_default();
+        let same = |call: usize| self.script.calls[call].payload == payload;
+        let entity = |call: usize| self.script.calls[call].key.as_ref() == key;
+        let method = |call: usize| self.script.calls[call].method == command.name;
+        let stateful = |call: usize| self.script.calls[call].key.is_some();
+        self.find(
+            |kind| matches!(kind, MoveKind::Command(c) if entity(*c) && same(*c) && method(*c)),
+        )
+        .or_else(|| {
+            self.find(|kind| matches!(kind, MoveKind::Command(c) if stateful(*c) && same(*c)))
+        })
+        .or_else(|| self.find(|kind| matches!(kind, MoveKind::Command(c) if entity(*c))))
+    }
+
+    fn proxy_closes(&mut self, stream: StreamId, entry: &Entry, gracefully: bool) {
+        let Some(track) = self.track(stream) else {
+            return;
+        };
+        track.proxy_done = true;
+        let Some(key) = track.key.clone() else { return };
+        let function_done = track.function_done;
+        let half = gracefully
+            .then(|| self.find(|kind| matches!(kind, MoveKind::HalfClose(k) if *k == key)))
+            .flatten()
+            .filter(|index| self.enabled(*index));
+        match half {
+            Some(index) => self.complete(index, entry.seq, 0),
+            None => {
+                self.align(
+                    entry,
+                    |kind| matches!(kind, MoveKind::Ends { from: Party::Proxy, place, .. } if *place == Place::Entity(key.clone())),
+                );
+            }
+        }
+        if !gracefully {
+            self.reset.insert(key.clone());
+            if let Some(track) = self.track(stream) {
+                track.function_done = true;
+            }
+            return self.forget(stream);
+        }
+        if self.script.role.kit_plays(Party::Function) && !function_done {
+            let owner = half.and_then(|half| {
+                self.find(|kind| matches!(kind, MoveKind::Complete(k) if *k == key))
+                    .filter(|index| self.script.moves[*index].after.contains(&half))
+            });
+            self.push(Draft::End(stream, 0, String::new()), owner);
+        }
+    }
+
+    pub(super) fn forget(&mut self, stream: StreamId) {
+        self.current.retain(|_, current| *current != stream);
+    }
+
+    fn function_on_entity(&mut self, stream: StreamId, entry: &Entry) {
+        let entity_type = self.entity_type(stream);
+        match (&entry.what, entity_type) {
+            (What::Message { bytes }, Some(entity_type)) => {
+                match protocol::read_out(entity_type, bytes) {
+                    FromFunction::Reply(reply) => self.reply(stream, entry, &reply),
+                    FromFunction::Failure(failure) => {
+                        let text = format!("a failure of the stream ({:?})", failure.description);
+                        self.gives_up(stream, entry, text);
+                    }
+                    FromFunction::Empty => {
+                        self.raw_message(entry, "a message with nothing set".to_owned());
+                    }
+                    FromFunction::Garbage(error) => {
+                        let text = format!("a message that can't be decoded ({error})");
+                        self.raw_message(entry, text);
+                    }
+                }
+            }
+            (What::End { code, message, .. }, _) => {
+                let text = format!(
+                    "the end of the stream ({} {message})",
+                    expand::status_name(*code)
+                );
+                self.function_ends(stream, entry, *code, text);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn raw_message(&mut self, entry: &Entry, text: String) {
+        let raw = |kind: &MoveKind| {
+            matches!(
+                kind,
+                MoveKind::Message {
+                    from: Party::Function,
+                    ..
+                }
+            )
+        };
+        if !self.align(entry, raw) {
+            self.unexpected(entry, text);
+        }
+    }
+
+    fn reply(&mut self, stream: StreamId, entry: &Entry, reply: &protocol::Reply) {
+        let sdk = self.script.role == Role::Sdk;
+        let Some(track) = self.track(stream) else {
+            return;
+        };
+        let (key, outstanding) = (track.key.clone(), track.outstanding.take());
+        let refused = |kind: &MoveKind| {
+            matches!(
+                kind,
+                MoveKind::Fails {
+                    or_command: true,
+                    ..
+                }
+            )
+        };
+        if outstanding.is_none() && reply.failure().is_some() && self.align(entry, refused) {
+            return;
+        }
+        let Some((id, call)) = outstanding else {
+            return self.raw_message(entry, "a reply though no command is outstanding".to_owned());
+        };
+        let answer = self.find(|kind| matches!(kind, MoveKind::Answer(c) if *c == call));
+        match answer {
+            Some(index) => self.complete(index, entry.seq, id),
+            None => return self.raw_message(entry, "a reply where none was expected".to_owned()),
+        }
+        if let (true, Some(key)) = (sdk, key) {
+            self.stored.entry(key).or_default().keep(reply);
+            if reply.restarts() {
+                self.push(Draft::HalfClose(stream), None);
+                if let Some(track) = self.track(stream) {
+                    track.proxy_done = true;
+                }
+            }
+        }
+    }
+
+    /// The function failed the stream; as proxy the kit then closes it.
+    fn gives_up(&mut self, stream: StreamId, entry: &Entry, text: String) {
+        let Some(key) = self.track(stream).and_then(|track| track.key.clone()) else {
+            return;
+        };
+        let place = Place::Entity(key);
+        let fails =
+            |kind: &MoveKind| matches!(kind, MoveKind::Fails { place: p, .. } if *p == place);
+        let already = self
+            .aligned
+            .iter()
+            .any(|a| fails(&self.script.moves[a.index].kind));
+        if self.align(entry, fails) || already {
+            let done = self
+                .track(stream)
+                .is_none_or(|track| track.proxy_done || track.function_done);
+            if self.script.role == Role::Sdk && !done {
+                self.push(Draft::HalfClose(stream), None);
+                if let Some(track) = self.track(stream) {
+                    track.proxy_done = true;
+                }
+            }
+        } else {
+            self.raw_message(entry, text);
+        }
+    }
+
+    fn function_ends(&mut self, stream: StreamId, entry: &Entry, code: i32, text: String) {
+        let Some(track) = self.track(stream) else {
+            return;
+        };
+        let (closed, busy) = (track.proxy_done, track.outstanding.is_some());
+        track.function_done = true;
+        let Some(key) = track.key.clone() else { return };
+        self.forget(stream);
+        // A proxy may passivate by itself: only the end that follows the chart's own half-close is the chart's.
+        let completes = self
+            .find(|kind| matches!(kind, MoveKind::Complete(k) if closed && *k == key))
+            .filter(|index| self.enabled(*index));
+        if let Some(index) = completes {
+            return self.complete(index, entry.seq, 0);
+        }
+        let this = Place::Entity(key);
+        let found = self.align(entry, |kind| match kind {
+            MoveKind::Fails { place, .. } => *place == this,
+            MoveKind::Ends {
+                from: Party::Function,
+                place,
+                ..
+            } => *place == this,
+            MoveKind::Resets {
+                from: Party::Function,
+                place,
+            } => *place == this,
+            _ => false,
+        });
+        let failed =
+            |kind: &MoveKind| matches!(kind, MoveKind::Fails { place, .. } if *place == this);
+        let gave_up = self
+            .aligned
+            .iter()
+            .any(|a| failed(&self.script.moves[a.index].kind));
+        let killed = |kind: &MoveKind| matches!(kind, MoveKind::Kill(_));
+        let killed = self
+            .aligned
+            .iter()
+            .any(|a| killed(&self.script.moves[a.index].kind));
+        let voluntary = code == 0 && !busy;
+        if !(found || closed || gave_up || killed || voluntary) {
+            self.unexpected(entry, text);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The messages of actions: a call for each command, in four kinds.
+
+use super::{Command, FromFunction, FromProxy, Parts, Protocol, Reply, Stored};
+use crate::play::script::{CallPlan, Key};
+use crate::scenario::Node;
+use cloudstate_protocol::action as wire;
+use cloudstate_protocol::cloudstate::client_action::Action;
+use prost::Message as _;
+use prost_reflect::MethodDescriptor;
+use prost_types::Any;
+use wire::action_response::Response;
+
+/// `cloudstate.action.ActionProtocol`.
+#[derive(Debug)]
+pub struct Actions;
+
+/// Which of the four calls a method is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kind {
+    /// The client may send any number of messages.
+    pub streams_in: bool,
+    /// The function may send any number of messages.
+    pub streams_out: bool,
+}
+
+impl Kind {
+    /// All four.
+    pub const ALL: [Kind; 4] = {
+        const fn kind(streams_in: bool, streams_out: bool) -> Kind {
+            Kind {
+                streams_in,
+                streams_out,
+            }
+        }
+        [
+            kind(false, false),
+            kind(true, false),
+            kind(false, true),
+            kind(true, true),
+        ]
+    };
+
+    /// By the streaming flags of the method.
+    pub fn of(method: &MethodDescriptor) -> Kind {
+        Kind {
+            streams_in: method.is_client_streaming(),
+            streams_out: method.is_server_streaming(),
+        }
+    }
+
+    /// The path of its call.
+    pub fn path(self) -> &'static str {
+        match (self.streams_in, self.streams_out) {
+            (false, false) => "/cloudstate.action.ActionProtocol/handleUnary",
+            (true, false) => "/cloudstate.action.ActionProtocol/handleStreamedIn",
+            (false, true) => "/cloudstate.action.ActionProtocol/handleStreamedOut",
+            (true, true) => "/cloudstate.action.ActionProtocol/handleStreamed",
+        }
+    }
+}
+
+impl Protocol for Actions {
+    fn read_in(&self, bytes: &[u8]) -> FromProxy {
+        let message = match wire::ActionCommand::decode(bytes) {
+            Err(error) => return FromProxy::Garbage(error.to_string()),
+            Ok(message) => message,
+        };
+        let named = !message.service_name.is_empty() || !message.name.is_empty();
+        let command = Command {
+            service: message.service_name,
+            name: message.name,
+            payload: message.payload,
+            metadata: message.metadata.unwrap_or_default().entries,
+            ..Command::default()
+        };
+        if named {
+            FromProxy::Command(command)
+        } else {
+            FromProxy::Request(command)
+        }
+    }
+
+    fn read_out(&self, bytes: &[u8]) -> FromFunction {
+        match wire::ActionResponse::decode(bytes) {
+            Err(error) => FromFunction::Garbage(error.to_string()),
+            Ok(response) => FromFunction::Reply(Reply {
+                action: response.response.map(|response| match response {
+                    Response::Failure(failure) => Action::Failure(failure),
+                    Response::Reply(reply) => Action::Reply(reply),
+                    Response::Forward(forward) => Action::Forward(forward),
+                }),
+                side_effects: response.side_effects,
+                ..Reply::default()
+            }),
+        }
+    }
+
+    fn activation(&self, _: &Key, _: &Stored) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    fn command(&self, call: &CallPlan, _: i64, payload: Option<Any>) -> Vec<u8> {
+        wire::ActionCommand {
+            service_name: call.service().to_owned(),
+            name: call.method.clone(),
+            payload,
+            metadata: super::wire_metadata(call),
+        }
+        .encode_to_vec()
+    }
+
+    fn answer(&self, parts: Parts<'_>) -> Node {
+        let effects = parts.effects.map(|effects| ("side_effects", effects));
+        Node::map(parts.span, parts.action.into_iter().chain(effects))
+    }
+
+    fn reply(&self, reply: Reply) -> Vec<u8> {
+        wire::ActionResponse {
+            response: reply.action.map(|action| match action {
+                Action::Failure(failure) => Response::Failure(failure),
+                Action::Reply(reply) => Response::Reply(reply),
+                Action::Forward(forward) => Response::Forward(forward),
+            }),
+            side_effects: reply.side_effects,
+        }
+        .encode_to_vec()
+    }
+}
+
+/// A further request of a stream.
+pub fn request(payload: Any) -> Vec<u8> {
+    wire::ActionCommand {
+        payload: Some(payload),
+        ..wire::ActionCommand::default()
+    }
+    .encode_to_vec()
+}

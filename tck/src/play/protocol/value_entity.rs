@@ -1,0 +1,109 @@
+//! The messages of value entities.
+
+use super::{Begin, Change, FromFunction, FromProxy, Parts, Protocol, Reply, Stored};
+use crate::play::script::{CallPlan, Key};
+use crate::scenario::Node;
+use cloudstate_protocol::valueentity as wire;
+use prost::Message as _;
+use prost_types::Any;
+use wire::value_entity_action::Action;
+use wire::value_entity_stream_in::Message as In;
+use wire::value_entity_stream_out::Message as Out;
+
+/// `cloudstate.valueentity.ValueEntity`.
+#[derive(Debug)]
+pub struct ValueEntity;
+
+fn stream_in(message: In) -> Vec<u8> {
+    let message = Some(message);
+    wire::ValueEntityStreamIn { message }.encode_to_vec()
+}
+
+impl Protocol for ValueEntity {
+    fn read_in(&self, bytes: &[u8]) -> FromProxy {
+        let message = match wire::ValueEntityStreamIn::decode(bytes) {
+            Err(error) => return FromProxy::Garbage(error.to_string()),
+            Ok(stream_in) => stream_in.message,
+        };
+        match message {
+            None => FromProxy::Empty,
+            Some(In::Init(init)) => FromProxy::Init {
+                service: init.service_name,
+                entity: init.entity_id,
+                state: Begin {
+                    present: init.state.is_some(),
+                    value: init.state.and_then(|state| state.value),
+                    snapshot: None,
+                },
+            },
+            Some(In::Command(command)) => super::read_command(command),
+        }
+    }
+
+    fn read_out(&self, bytes: &[u8]) -> FromFunction {
+        let message = match wire::ValueEntityStreamOut::decode(bytes) {
+            Err(error) => return FromFunction::Garbage(error.to_string()),
+            Ok(stream_out) => stream_out.message,
+        };
+        match message {
+            None => FromFunction::Empty,
+            Some(Out::Failure(failure)) => FromFunction::Failure(failure),
+            Some(Out::Reply(reply)) => FromFunction::Reply(Reply {
+                command_id: reply.command_id,
+                action: reply.client_action.and_then(|action| action.action),
+                side_effects: reply.side_effects,
+                value: reply.state_action.map(|state| match state.action {
+                    None => Change::Unset,
+                    Some(Action::Update(update)) => Change::Update(update.value),
+                    Some(Action::Delete(_)) => Change::Delete,
+                }),
+                ..Reply::default()
+            }),
+        }
+    }
+
+    fn activation(&self, key: &Key, stored: &Stored) -> Vec<Vec<u8>> {
+        let value = stored.value.clone();
+        let init = wire::ValueEntityInit {
+            service_name: key.service.clone(),
+            entity_id: key.entity.clone(),
+            state: Some(wire::ValueEntityInitState { value }),
+        };
+        vec![stream_in(In::Init(init))]
+    }
+
+    fn command(&self, call: &CallPlan, id: i64, payload: Option<Any>) -> Vec<u8> {
+        stream_in(In::Command(super::wire_command(call, id, payload)))
+    }
+
+    fn answer(&self, parts: Parts<'_>) -> Node {
+        let span = parts.span;
+        let update = parts.answer.state.clone().map(|value| {
+            let update = Node::map(span, [("value", value)]);
+            Node::map(span, [("update", update)])
+        });
+        let delete = parts
+            .answer
+            .delete
+            .then(|| Node::map(span, [("delete", Node::map::<String>(span, []))]));
+        let state = update.or(delete).map(|action| ("state_action", action));
+        super::stateful_answer(parts, Vec::from_iter(state))
+    }
+
+    fn reply(&self, reply: Reply) -> Vec<u8> {
+        let action = |change| match change {
+            Change::Update(value) => Some(Action::Update(wire::ValueEntityUpdate { value })),
+            Change::Delete => Some(Action::Delete(wire::ValueEntityDelete {})),
+            Change::Unset => None,
+        };
+        let message = Some(Out::Reply(wire::ValueEntityReply {
+            command_id: reply.command_id,
+            client_action: super::wire_action(reply.action),
+            side_effects: reply.side_effects,
+            state_action: reply.value.map(|change| wire::ValueEntityAction {
+                action: action(change),
+            }),
+        }));
+        wire::ValueEntityStreamOut { message }.encode_to_vec()
+    }
+}
