@@ -13,9 +13,9 @@ mod standin;
 use crate::play::script::Script;
 use crate::play::{Act, Play};
 use crate::scenario::service::EntityType;
-use crate::scenario::{Party, Role};
+use crate::scenario::{Fault, Party, Role};
 use crate::transcript::{Entry, Hop, Recorder, StreamId, Transcript, What};
-use crate::wire::{Called, Connection, Event, Receiver, Sender};
+use crate::wire::{Called, Connection, Event, HangUp, Receiver, Sender};
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::ProxyInfo;
 use stage::Stage;
@@ -255,6 +255,25 @@ impl Actor<'_> {
                 self.record(Some(hop), Some(stream), from, true, what);
                 if let Some(sender) = self.sender(stream, from) {
                     sender.reset().await;
+                }
+            }
+            Act::Fault {
+                from,
+                stream,
+                fault,
+            } => {
+                let hop = hop_of(from, self.play.script().role);
+                let what = What::Fault {
+                    what_broke: fault.to_string(),
+                };
+                self.record(Some(hop), Some(stream), from, true, what);
+                if let Some(sender) = self.sender(stream, from) {
+                    match fault {
+                        Fault::Frame(bytes) => sender.send_raw(bytes).await,
+                        Fault::NoTrailers => sender.finish(),
+                        Fault::Disconnects => sender.hang_up(HangUp::Now),
+                        Fault::GoesAway => sender.hang_up(HangUp::Later),
+                    }
                 }
             }
             Act::Kill(party) => {

@@ -17,7 +17,7 @@ pub mod script;
 
 use crate::scenario::message::{self, Scope};
 use crate::scenario::service::EntityType;
-use crate::scenario::{Node, Party, Role};
+use crate::scenario::{Fault, Node, Party, Role};
 use crate::transcript::{Entry, Hop, StreamId, What};
 use bytes::Bytes;
 use oracle::Entity;
@@ -72,6 +72,15 @@ pub enum Act {
         from: Party,
         /// Which stream.
         stream: StreamId,
+    },
+    /// Break something below the messages.
+    Fault {
+        /// As whom.
+        from: Party,
+        /// On which stream.
+        stream: StreamId,
+        /// What.
+        fault: Fault,
     },
     /// Kill the process of a party.
     Kill(Party),
@@ -235,6 +244,7 @@ enum Draft {
     HalfClose(StreamId),
     End(StreamId, i32, String),
     Reset(Party, StreamId),
+    Fault(Party, StreamId, Fault),
     Kill(Party),
     Start(Party),
 }

@@ -9,7 +9,7 @@ use crate::report::{
     Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
 };
 use crate::requirement::Requirements;
-use crate::scenario::{Role, Scenario, StepKind};
+use crate::scenario::{Fault, Raw, Role, Scenario, StepKind, check};
 use crate::system::{System, Waivers};
 use crate::{cast, explore, judge};
 use cast::Limits;
@@ -64,16 +64,19 @@ pub enum Progress<'a> {
 
 /// Does this scenario change or kill its subject, so that it needs one of its own?
 pub fn needs_own_subject(scenario: &Scenario) -> bool {
-    let process = |kind: &StepKind| matches!(kind, StepKind::Kill(_) | StepKind::Start(_));
-    let inside = |kind: &StepKind| match kind {
-        StepKind::Call(call) => call.then.as_ref().is_some_and(|then| process(&then.kind)),
-        _ => false,
-    };
-    scenario.spec.is_some()
-        || scenario
-            .chart
-            .iter()
-            .any(|step| process(&step.kind) || inside(&step.kind))
+    let mut own = scenario.spec.is_some();
+    check::each(&scenario.chart, &mut |step| {
+        own |= matches!(
+            step.kind,
+            StepKind::Kill(_)
+                | StepKind::Start(_)
+                | StepKind::Raw {
+                    what: Raw::Fault(Fault::Disconnects | Fault::GoesAway),
+                    ..
+                }
+        );
+    });
+    own
 }
 
 /// Runs everything and reports.

@@ -6,6 +6,7 @@
 //! compares it with one received.
 
 pub mod check;
+pub mod form;
 pub mod keys;
 pub mod message;
 pub mod node;
@@ -222,6 +223,8 @@ pub enum Raw {
     Fails,
     /// As `Fails`, or the command alone is failed inside a reply.
     Refuses,
+    /// The sender breaks what is below the messages.
+    Fault(Fault),
     /// `reportError` was called; the text as a pattern. Sent by the proxy, whoever the step names.
     Reported(Option<Node>),
     /// `discover` is called, with this `ProxyInfo`.
@@ -237,11 +240,37 @@ pub enum Raw {
         request: Option<Node>,
         /// Sent instead of a message.
         bytes: Option<Vec<u8>>,
+        /// Sent as they are, without a length in front.
+        frame: Option<Vec<u8>>,
         /// Request headers.
         metadata: Option<Node>,
         /// What the client gets.
         returns: Option<Node>,
     },
+}
+
+/// What a party can break of HTTP/2 and gRPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Bytes as they are, without gRPC's length in front.
+    Frame(bytes::Bytes),
+    /// The stream ends without trailers, so without a status.
+    NoTrailers,
+    /// The connection under the stream is closed.
+    Disconnects,
+    /// The connection takes no more streams (GOAWAY); those that are open go on.
+    GoesAway,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Frame(bytes) => write!(f, "sends {} bytes without a length", bytes.len()),
+            Fault::NoTrailers => f.write_str("ends the stream without a status"),
+            Fault::Disconnects => f.write_str("closes the connection"),
+            Fault::GoesAway => f.write_str("takes no more streams on the connection"),
+        }
+    }
 }
 
 /// One command all the way through.

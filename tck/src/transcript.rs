@@ -91,6 +91,11 @@ pub enum What {
     },
     /// The caller gave the call up.
     Cancel,
+    /// The kit broke something below the messages.
+    Fault {
+        /// In words.
+        what_broke: String,
+    },
     /// The kit killed the process of this party.
     Killed,
     /// The kit started the process of this party.

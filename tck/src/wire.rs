@@ -115,8 +115,10 @@ impl Connection {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://{}{path}", self.authority))
-            .header("content-type", "application/grpc")
             .header("te", "trailers");
+        if metadata.iter().all(|(name, _)| name != "content-type") {
+            request = request.header("content-type", "application/grpc");
+        }
         for (name, value) in metadata {
             request = request.header(name, value);
         }
@@ -129,6 +131,7 @@ impl Connection {
         (
             Sender {
                 frames: Some(frames),
+                connection: None,
             },
             Receiver::awaiting(Box::pin(response)),
         )
@@ -201,16 +204,37 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// How a server leaves its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HangUp {
+    /// Closes it.
+    Now,
+    /// Takes no more streams, and closes it after the last.
+    Later,
+}
+
 /// The sending half of a call, of either side.
 #[derive(Debug)]
 pub struct Sender {
     frames: Option<mpsc::Sender<Result<Frame<Bytes>, io::Error>>>,
+    /// Of the called side: its connection.
+    connection: Option<mpsc::UnboundedSender<HangUp>>,
 }
 
 impl Sender {
     /// A sender whose call is over: it drops everything.
     pub fn closed() -> Sender {
-        Sender { frames: None }
+        Sender {
+            frames: None,
+            connection: None,
+        }
+    }
+
+    /// Called side: leaves the connection that the call came on.
+    pub fn hang_up(&mut self, how: HangUp) {
+        if let Some(connection) = &self.connection {
+            let _ = connection.send(how);
+        }
     }
 
     /// Sends one message. What a peer that is gone would have got is dropped; its end is told by the receiver.
@@ -522,21 +546,35 @@ pub async fn serve(listener: TcpListener, calls: mpsc::UnboundedSender<Called>) 
 }
 
 async fn connection(stream: TcpStream, calls: mpsc::UnboundedSender<Called>) {
+    let (hang_up, mut hung_up) = mpsc::unbounded_channel();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let calls = calls.clone();
-        async move { Ok::<_, Infallible>(accept(request, &calls)) }
+        let (calls, hang_up) = (calls.clone(), hang_up.clone());
+        async move { Ok::<_, Infallible>(accept(request, &calls, hang_up)) }
     });
-    let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+    let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(100_000)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW * 16)
         .keep_alive_interval(Some(Duration::from_secs(30)))
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    loop {
+        tokio::select! {
+            _ = &mut serving => return,
+            how = hung_up.recv() => match how {
+                Some(HangUp::Later) => serving.as_mut().graceful_shutdown(),
+                _ => return,
+            },
+        }
+    }
 }
 
-fn accept(request: Request<Incoming>, calls: &mpsc::UnboundedSender<Called>) -> Response<Body> {
+fn accept(
+    request: Request<Incoming>,
+    calls: &mpsc::UnboundedSender<Called>,
+    connection: mpsc::UnboundedSender<HangUp>,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
     let (frames, answer) = queue();
     let called = Called {
@@ -545,6 +583,7 @@ fn accept(request: Request<Incoming>, calls: &mpsc::UnboundedSender<Called>) -> 
         receiver: Receiver::of_request(body),
         sender: Sender {
             frames: Some(frames),
+            connection: Some(connection),
         },
     };
     let _ = calls.send(called);

@@ -388,6 +388,7 @@ impl Chart {
             }
             Raw::Resets => self.signal(party, to, "resets the stream"),
             Raw::Fails => self.signal(party, to, "gives the stream up"),
+            Raw::Fault(fault) => self.signal(party, to, fault.to_string()),
             Raw::Refuses => self.signal(party, to, "fails the command, or gives the stream up"),
             Raw::Reported(text) => self.send(Proxy, Function, named("reportError", text.as_ref())),
             Raw::Discover(info) => self.send(Proxy, Function, named("discover", info.as_ref())),
@@ -399,11 +400,12 @@ impl Chart {
                 target,
                 request,
                 bytes,
+                frame,
                 metadata,
                 returns,
             } => {
                 let mut text = vec![named(target, request.as_ref())];
-                text.extend(bytes.as_deref().map(hex));
+                text.extend(bytes.as_deref().or(frame.as_deref()).map(hex));
                 text.extend(metadata.as_ref().map(|m| named("metadata", Some(m))));
                 self.arrow(Client, Proxy, Line::Solid, text);
                 self.send(Proxy, Client, named("returns", returns.as_ref()));

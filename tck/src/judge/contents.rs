@@ -1,5 +1,7 @@
 //! Contents of messages: what came against what the chart says should have come.
 
+mod metadata;
+
 use super::{Bench, Mismatch, Objection};
 use crate::play::expand::{STATUS, UNKNOWN, status_name};
 use crate::play::protocol::{self, FromFunction, FromProxy};
@@ -175,7 +177,7 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     if let Origin::Effect { .. } = call.origin {
         bench.covered("effects.executed");
     }
-    metadata(bench, aligned, call, command.metadata);
+    metadata::of_command(bench, aligned, call, &command.metadata);
     if let (Some(node), Some(activation)) = (&call.replay, &aligned.activation) {
         replay(bench, aligned, node, activation);
     }
@@ -229,33 +231,6 @@ fn hex(bytes: &[u8]) -> String {
         format!("{text}… ({} bytes)", bytes.len())
     } else {
         text
-    }
-}
-
-fn metadata(
-    bench: &mut Bench<'_>,
-    aligned: &Aligned,
-    call: &CallPlan,
-    entries: Vec<cloudstate_protocol::cloudstate::MetadataEntry>,
-) {
-    use cloudstate_protocol::cloudstate::metadata_entry::Value;
-    for (name, value) in &call.metadata {
-        bench.covered("commands.request-metadata");
-        let found = entries.iter().any(|entry| {
-            entry.key.eq_ignore_ascii_case(name)
-                && matches!(&entry.value, Some(Value::StringValue(text)) if text == value)
-        });
-        if !found {
-            let mut objection = objection(
-                aligned,
-                Party::Proxy,
-                format!("the header {name} is not in the metadata"),
-            );
-            objection
-                .mismatches
-                .push(differs("metadata", format!("{name}: {value}"), "not there"));
-            bench.object("commands.request-metadata", objection);
-        }
     }
 }
 
@@ -667,6 +642,7 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
     let streamed = call.kind.streams_out;
     let written = !matches!(call.returns, Returns::Model) && (call.returns_written || streamed);
     if written {
+        metadata::of_reply(bench, aligned, index);
         let problem = against(bench, call, &call.returns, &got);
         let names = bench.verified_by(aligned.index, Party::Proxy, true);
         let default = if streamed {
@@ -690,6 +666,7 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
         return;
     }
     passed_on(bench, aligned, index, &got);
+    metadata::of_reply(bench, aligned, index);
 }
 
 fn shown(bench: &Bench<'_>, call: &CallPlan, got: &Outcome) -> String {

@@ -5,7 +5,7 @@ use super::script::{CallPlan, Key, MoveKind, Place};
 use super::{Act, Draft, Exchange, Play, Queued, Stream, Track, expand, oracle};
 use crate::scenario::message::{self, Scope};
 use crate::scenario::service::EntityType;
-use crate::scenario::{Node, Party};
+use crate::scenario::{Fault, Node, Party};
 use crate::transcript::{Entry, Hop, StreamId, What};
 use bytes::Bytes;
 use prost::Message as _;
@@ -25,6 +25,11 @@ impl Play {
                     metadata,
                 }
             }
+            Draft::SendFront(call, bytes) if self.script.calls[*call].bare => Act::Fault {
+                from,
+                stream: front(call)?,
+                fault: Fault::Frame(bytes.clone()),
+            },
             Draft::SendFront(call, bytes) => Act::Send {
                 from,
                 stream: front(call)?,
@@ -84,6 +89,11 @@ impl Play {
             Draft::Reset(from, stream) => Act::Reset {
                 from: *from,
                 stream: *stream,
+            },
+            Draft::Fault(from, stream, fault) => Act::Fault {
+                from: *from,
+                stream: *stream,
+                fault: fault.clone(),
             },
             Draft::Kill(party) => Act::Kill(*party),
             Draft::Start(party) => Act::Start(*party),
@@ -165,6 +175,10 @@ impl Play {
             } => self.push(Draft::ResetFront(*call), owner),
             MoveKind::Resets { from, place } => match self.at(place) {
                 Some(stream) => self.push(Draft::Reset(*from, stream), owner),
+                None => return false,
+            },
+            MoveKind::Fault { from, place, fault } => match self.at(place) {
+                Some(stream) => self.push(Draft::Fault(*from, stream, fault.clone()), owner),
                 None => return false,
             },
             MoveKind::Fails { place, .. } => match self.at(place) {
@@ -383,7 +397,8 @@ impl Play {
                 }
                 self.forget(stream);
             }
-            Draft::End(..) | Draft::Reset(..) => {
+            Draft::Fault(_, _, Fault::Frame(_) | Fault::GoesAway) => {}
+            Draft::End(..) | Draft::Reset(..) | Draft::Fault(..) => {
                 if let Some((_, function_done)) = self.sides(stream) {
                     *function_done = true;
                 }

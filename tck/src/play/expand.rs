@@ -195,7 +195,8 @@ impl Builder {
             }
             StepKind::Raw { party, what } => {
                 let done = self.raw(info, *party, what, after)?;
-                let ends = *party == Party::Function && matches!(what, Raw::Ends(_) | Raw::Resets);
+                let ends = *party == Party::Function
+                    && matches!(what, Raw::Ends(_) | Raw::Resets | Raw::Fault(_));
                 // Nothing shows that the proxy has seen the end of an idle stream; what goes through the same
                 // proxy afterwards comes after it.
                 match ends && self.role == Role::Proxy && self.within.is_none() {
@@ -530,7 +531,10 @@ impl Builder {
                 run.chain = self.step(step, std::mem::take(&mut run.chain))?;
                 self.within = outside;
                 if let StepKind::Raw { party, what } = &step.kind {
-                    let ends = matches!(what, Raw::Ends(_) | Raw::Resets | Raw::Fails);
+                    let ends = matches!(
+                        what,
+                        Raw::Ends(_) | Raw::Resets | Raw::Fails | Raw::Fault(_)
+                    );
                     match party {
                         Party::Client => run.left |= matches!(what, Raw::Resets),
                         Party::Proxy => run.ended |= matches!(what, Raw::Resets),
@@ -714,6 +718,7 @@ impl Builder {
             entity_type,
             kind: Kind::of(&method),
             key: (entity_type != Some(EntityType::Action)).then_some(key),
+            bare: false,
             requests,
             method: method.name().to_owned(),
             payload: payload.into(),
@@ -925,6 +930,11 @@ impl Builder {
                 status: status.clone(),
             },
             Raw::Resets => MoveKind::Resets { from, place },
+            Raw::Fault(fault) => MoveKind::Fault {
+                from,
+                place,
+                fault: fault.clone(),
+            },
             Raw::Fails => MoveKind::Fails {
                 place,
                 or_command: false,
@@ -945,10 +955,19 @@ impl Builder {
                 target,
                 request,
                 bytes,
+                frame,
                 metadata: headers,
                 returns,
             } => {
-                return self.raw_call(info, target, request, bytes, headers, returns, after);
+                return self.raw_call(
+                    info,
+                    target,
+                    request,
+                    (bytes, frame),
+                    headers,
+                    returns,
+                    after,
+                );
             }
         };
         Ok(vec![self.add(info, after, kind)])
@@ -960,7 +979,7 @@ impl Builder {
         info: usize,
         target: &str,
         request: &Option<Node>,
-        bytes: &Option<Vec<u8>>,
+        (bytes, frame): (&Option<Vec<u8>>, &Option<Vec<u8>>),
         headers: &Option<Node>,
         returns: &Option<Node>,
         after: Frontier,
@@ -977,7 +996,7 @@ impl Builder {
             Some(method) => format!("/{}/{}", method.parent_service().full_name(), method.name()),
             None => target.to_owned(),
         };
-        let payload = match (bytes, request, &method) {
+        let payload = match (bytes.as_ref().or(frame.as_ref()), request, &method) {
             (Some(bytes), _, _) => bytes.clone(),
             (None, Some(node), Some(method)) => {
                 let scope = Scope {
@@ -996,6 +1015,7 @@ impl Builder {
             entity_type: None,
             kind: method.as_ref().map(Kind::of).unwrap_or_default(),
             key: None,
+            bare: frame.is_some(),
             requests: Vec::new(),
             method: method.as_ref().map_or(target, |m| m.name()).to_owned(),
             payload: payload.into(),
@@ -1070,7 +1090,7 @@ fn ends_raw(steps: &[Step]) -> bool {
             step.kind,
             StepKind::Raw {
                 party: Party::Function,
-                what: Raw::Ends(_) | Raw::Resets | Raw::Fails
+                what: Raw::Ends(_) | Raw::Resets | Raw::Fails | Raw::Fault(_)
             }
         )
     })

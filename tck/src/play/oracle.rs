@@ -5,6 +5,11 @@ use super::protocol::{Begin, Reply};
 use crate::model::event_sourced;
 use prost_types::Any;
 
+/// Is there a model of this service?
+pub fn knows(service: &str) -> bool {
+    Entity::new(service).is_some()
+}
+
 /// The model of one entity.
 #[derive(Clone, Debug)]
 pub enum Entity {

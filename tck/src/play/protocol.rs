@@ -10,6 +10,7 @@ mod value_entity;
 pub use action::Kind;
 
 use super::script::{CallPlan, Key, Script};
+use crate::scenario::form::Form;
 use crate::scenario::service::EntityType;
 use crate::scenario::{Answer, Call, Node, Span, message};
 use cloudstate_protocol::cloudstate as common;
@@ -189,21 +190,6 @@ impl Stored {
     }
 }
 
-/// How an answer is written, before the entity type gives it its form.
-#[derive(Debug)]
-pub struct Parts<'a> {
-    /// Where it stands.
-    pub span: Span,
-    /// Of the command.
-    pub command_id: i64,
-    /// The name of the client action, and its message.
-    pub action: Option<(&'static str, Node)>,
-    /// The list of side effects.
-    pub effects: Option<Node>,
-    /// What it does to the state.
-    pub answer: &'a Answer,
-}
-
 /// The messages of one entity type.
 pub trait Protocol: Debug + Sync {
     /// Reads a message of the proxy.
@@ -214,8 +200,6 @@ pub trait Protocol: Debug + Sync {
     fn activation(&self, key: &Key, stored: &Stored) -> Vec<Vec<u8>>;
     /// A command as the proxy sends it. `None` as payload: the naming message of an action's stream.
     fn command(&self, call: &CallPlan, id: i64, payload: Option<Any>) -> Vec<u8>;
-    /// An answer as a scenario would write the message.
-    fn answer(&self, parts: Parts<'_>) -> Node;
     /// A reply as a message.
     fn reply(&self, reply: Reply) -> Vec<u8>;
 }
@@ -291,13 +275,52 @@ fn wire_command(call: &CallPlan, id: i64, payload: Option<Any>) -> common::Comma
     }
 }
 
+/// The value of a header as metadata: text, or the bytes that a `-bin` header has in base64.
+pub fn metadata_value(name: &str, value: &str) -> Option<common::metadata_entry::Value> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+    use common::metadata_entry::Value;
+    let bytes = name
+        .to_lowercase()
+        .ends_with("-bin")
+        .then(|| {
+            STANDARD
+                .decode(value)
+                .or_else(|_| STANDARD_NO_PAD.decode(value))
+                .ok()
+        })
+        .flatten();
+    Some(match bytes {
+        Some(bytes) => Value::BytesValue(bytes),
+        None => Value::StringValue(value.to_owned()),
+    })
+}
+
+/// Is this a name of the transport's own, which no metadata has?
+pub fn reserved(name: &str) -> bool {
+    const OWN: [&str; 9] = [
+        "te",
+        "host",
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "upgrade",
+        "content-type",
+        "content-length",
+        "user-agent",
+    ];
+    let name = name.to_lowercase();
+    name.starts_with("grpc-") || name.starts_with(':') || OWN.contains(&name.as_str())
+}
+
 /// The call's headers as metadata.
 fn wire_metadata(call: &CallPlan) -> Option<common::Metadata> {
     let entry = |(key, value): &(String, String)| common::MetadataEntry {
         key: key.clone(),
-        value: Some(common::metadata_entry::Value::StringValue(value.clone())),
+        value: metadata_value(key, value),
     };
-    let entries: Vec<_> = call.metadata.iter().map(entry).collect();
+    let passed = call.metadata.iter().filter(|(name, _)| !reserved(name));
+    let entries: Vec<_> = passed.map(entry).collect();
     (!entries.is_empty()).then_some(common::Metadata { entries })
 }
 
@@ -318,17 +341,6 @@ fn read_command(command: common::Command) -> FromProxy {
     })
 }
 
-/// The message of a stateful entity's stream that holds a reply: `reply: { command_id, client_action, … }`.
-fn stateful_answer(parts: Parts<'_>, state: Vec<(&'static str, Node)>) -> Node {
-    let span = parts.span;
-    let mut reply = vec![("command_id", Node::number(span, parts.command_id))];
-    let action = parts.action.map(|action| Node::map(span, [action]));
-    reply.extend(action.map(|action| ("client_action", action)));
-    reply.extend(parts.effects.map(|effects| ("side_effects", effects)));
-    reply.extend(state);
-    Node::map(span, [("reply", Node::map(span, reply))])
-}
-
 /// The answer of a call as a scenario would write the message of the stream. `choice` picks an alternative for
 /// the kit to send; without it, every alternative may come.
 pub fn answer_node(
@@ -338,127 +350,15 @@ pub fn answer_node(
     command_id: i64,
     choice: Option<usize>,
 ) -> Node {
-    let span = call_span(script, answer);
-    let effects = answer.effects.iter();
-    let parts = Parts {
-        span,
-        command_id,
-        action: client_action(script, call, answer, command_id, choice, span),
-        effects: (!answer.effects.is_empty())
-            .then(|| Node::list(span, effects.map(|effect| side_effect(script, effect)))),
+    Form {
+        scenario: &script.scenario,
+        entity_type: call.entity_type.unwrap_or(EntityType::EventSourced),
+        output: call.output.as_ref(),
         answer,
-    };
-    match call.entity_type.and_then(of) {
-        Some(protocol) => protocol.answer(parts),
-        None => Node::map::<String>(span, []),
+        command_id,
+        choice,
     }
-}
-
-fn call_span(script: &Script, answer: &Answer) -> Span {
-    let of = |node: &Option<Node>| node.as_ref().map(|n| n.span);
-    of(&answer.reply)
-        .or(of(&answer.failure))
-        .unwrap_or(script.scenario.span)
-}
-
-fn client_action(
-    script: &Script,
-    call: &CallPlan,
-    answer: &Answer,
-    command_id: i64,
-    choice: Option<usize>,
-    span: Span,
-) -> Option<(&'static str, Node)> {
-    if let Some(reply) = &answer.reply {
-        let output = call
-            .output
-            .as_ref()
-            .map_or("", |o| o.full_name())
-            .to_owned();
-        let mut entries = vec![("payload", any(reply.span, output, reply.clone()))];
-        entries.extend(
-            answer
-                .metadata
-                .clone()
-                .map(|metadata| ("metadata", metadata)),
-        );
-        return Some(("reply", Node::map(span, entries)));
-    }
-    if let Some(text) = &answer.failure {
-        let mut entries = vec![("description", text.clone())];
-        // An action's command has no id, and what is not written must not be there.
-        if command_id != 0 {
-            entries.insert(0, ("command_id", Node::number(span, command_id)));
-        }
-        if let Some(restart) = &answer.restart {
-            entries.push(("restart", chosen(restart, choice)));
-        }
-        return Some(("failure", Node::map(span, entries)));
-    }
-    let forward = answer.forward.as_ref()?;
-    Some(("forward", target(script, forward)))
-}
-
-/// One alternative of an `$either`, if the kit has to choose.
-fn chosen(node: &Node, choice: Option<usize>) -> Node {
-    match (node.operator(), choice) {
-        (Some(("$either", Some(options))), Some(choice)) => {
-            let options = options.items().unwrap_or_default();
-            options
-                .get(choice)
-                .or(options.last())
-                .unwrap_or(node)
-                .clone()
-        }
-        _ => node.clone(),
-    }
-}
-
-fn side_effect(script: &Script, effect: &Call) -> Node {
-    let mut node = target(script, effect);
-    if let crate::scenario::Value::Map(entries) = &mut node.value
-        && effect.synchronous
-    {
-        let key = crate::scenario::node::Key {
-            span: effect.span,
-            text: "synchronous".to_owned(),
-        };
-        entries.push((
-            key,
-            Node::new(effect.span, crate::scenario::Value::Bool(true)),
-        ));
-    }
-    node
-}
-
-/// Service, command and payload of a side effect or forward.
-fn target(script: &Script, call: &Call) -> Node {
-    let span = call.span;
-    let (service, method) = match call.target.rsplit_once('.') {
-        None => (script.scenario.service.clone(), call.target.as_str()),
-        Some((service, method)) if service.contains('.') => (service.to_owned(), method),
-        Some((service, method)) => (format!("{}.{service}", script.package), method),
-    };
-    let request = call
-        .request
-        .clone()
-        .unwrap_or_else(|| Node::map::<String>(span, []));
-    let input = crate::model::spec::descriptor_pool()
-        .get_service_by_name(&service)
-        .and_then(|s| s.methods().find(|m| m.name() == method))
-        .map(|m| m.input().full_name().to_owned())
-        .unwrap_or_default();
-    let mut entries = vec![
-        ("service_name", Node::text(span, service)),
-        ("command_name", Node::text(span, method)),
-        ("payload", any(span, input, request)),
-    ];
-    entries.extend(call.metadata.clone().map(|metadata| ("metadata", metadata)));
-    Node::map(span, entries)
-}
-
-fn any(span: Span, full_name: String, value: Node) -> Node {
-    Node::map(span, [(full_name, value)])
+    .message()
 }
 
 /// A reply as a scenario would write it.

@@ -3,7 +3,7 @@
 use super::protocol::Kind;
 use crate::scenario::message::Bindings;
 use crate::scenario::service::EntityType;
-use crate::scenario::{Answer, Node, Party, Role, Scenario, Span};
+use crate::scenario::{Answer, Fault, Node, Party, Role, Scenario, Span};
 use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
 use std::fmt;
@@ -140,6 +140,8 @@ pub struct CallPlan {
     pub method: String,
     /// The request, encoded.
     pub payload: Bytes,
+    /// The payload is sent as it is, without gRPC's length in front.
+    pub bare: bool,
     /// Of a call whose client streams: the requests, encoded.
     pub requests: Vec<Bytes>,
     /// Its type; `None` for raw bytes or unknown methods.
@@ -242,6 +244,15 @@ pub enum MoveKind {
         /// Which stream.
         place: Place,
     },
+    /// The kit breaks something below the messages.
+    Fault {
+        /// As whom.
+        from: Party,
+        /// On which stream.
+        place: Place,
+        /// What.
+        fault: Fault,
+    },
     /// The function gives the stream up: a failure, an error status, or both.
     Fails {
         /// Which stream.
@@ -286,6 +297,7 @@ impl Move {
             MoveKind::Message { from, .. }
             | MoveKind::Bytes { from, .. }
             | MoveKind::Ends { from, .. }
+            | MoveKind::Fault { from, .. }
             | MoveKind::Resets { from, .. } => *from,
             MoveKind::Kill(_) | MoveKind::Start(_) => Party::Client,
         }
@@ -380,6 +392,7 @@ impl Script {
             MoveKind::Bytes { from, place, .. } => format!("bytes of the {from} on {place}"),
             MoveKind::Ends { from, place, .. } => format!("the {from} to end {place}"),
             MoveKind::Resets { from, place } => format!("the {from} to reset {place}"),
+            MoveKind::Fault { from, fault, .. } => format!("the {from} {fault}"),
             MoveKind::Fails {
                 place,
                 or_command: false,

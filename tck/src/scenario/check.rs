@@ -8,13 +8,14 @@ mod roles;
 
 pub use super::keys::FEATURES;
 pub use agreement::agree_with_model;
+pub(crate) use roles::each;
 pub use roles::{needs, roles};
 
 use super::message::{self, Bindings, MessageError, Scope};
 use super::source::allowed;
 use super::{Call, Node, Party, Scenario, SourceError, Span, Step, StepKind, Stream, Verifies};
-use crate::model::event_sourced::Entity;
 use crate::model::spec::descriptor_pool;
+use crate::play::oracle;
 use crate::requirement::Requirements;
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,7 +260,7 @@ impl<'a> Checker<'a> {
         if call.answer.is_unwritten()
             && call.stream.is_none()
             && !silent
-            && Entity::new(&service).is_none()
+            && !oracle::knows(&service)
         {
             let text = format!(
                 "nothing is written about the answer, and the kit has no model of {service}"

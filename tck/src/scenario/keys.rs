@@ -481,6 +481,15 @@ pub const RAW: &[(&str, &str)] = &[
     ),
     ("refuses", "As `fails`, or fails the command alone."),
     (
+        "vanishes",
+        "Ends the stream without trailers, so without a status.",
+    ),
+    ("disconnects", "Closes the connection under the stream."),
+    (
+        "goes-away",
+        "Takes no more streams on the connection (GOAWAY); open ones go on.",
+    ),
+    (
         "reported",
         "The proxy called `reportError`; `text` beside it says with what.",
     ),
@@ -498,6 +507,11 @@ pub const RAW_FORMS: &[FormDoc] = &[
         beside: &[&[
             REQUEST,
             key("bytes", Kind::Hex, "Sent instead of a message."),
+            key(
+                "frame",
+                Kind::Hex,
+                "Sent as it is, without a length in front.",
+            ),
             METADATA,
             RETURNS,
         ]],
@@ -508,6 +522,15 @@ pub const RAW_FORMS: &[FormDoc] = &[
             "bytes",
             Kind::Hex,
             "Sent as one message on the entity's stream.",
+        ),
+        beside: &[],
+    },
+    FormDoc {
+        what: "a frame",
+        head: key(
+            "frame",
+            Kind::Hex,
+            "Bytes sent as they are, without gRPC's length in front.",
         ),
         beside: &[],
     },

@@ -6,7 +6,8 @@
 use super::keys::{self, Kind};
 use super::message::{flow, quoted};
 use super::{
-    Answer, Call, Node, Raw, Scenario, Span, Step, StepKind, Stream, StreamLine, Value, Verifies,
+    Answer, Call, Fault, Node, Raw, Scenario, Span, Step, StepKind, Stream, StreamLine, Value,
+    Verifies,
 };
 use std::fmt::Write as _;
 
@@ -339,6 +340,10 @@ fn raw(map: &mut Map, party: &'static str, what: &Raw) {
         Raw::Resets => word("resets"),
         Raw::Fails => word("fails"),
         Raw::Refuses => word("refuses"),
+        Raw::Fault(Fault::Frame(bytes)) => form("frame", hex(bytes)),
+        Raw::Fault(Fault::NoTrailers) => word("vanishes"),
+        Raw::Fault(Fault::Disconnects) => word("disconnects"),
+        Raw::Fault(Fault::GoesAway) => word("goes-away"),
         Raw::Reported(_) => word("reported"),
         Raw::Discover(info) => form("discover", default(info)),
         Raw::Spec(spec) => form("spec", default(spec)),
@@ -346,6 +351,7 @@ fn raw(map: &mut Map, party: &'static str, what: &Raw) {
             target,
             request,
             bytes,
+            frame,
             metadata,
             returns,
         } => {
@@ -353,6 +359,7 @@ fn raw(map: &mut Map, party: &'static str, what: &Raw) {
             call.text("call", target);
             call.add("request", request.clone());
             call.add("bytes", bytes.as_deref().map(hex));
+            call.add("frame", frame.as_deref().map(hex));
             call.add("metadata", metadata.clone());
             call.add("returns", returns.clone());
             call.node()

@@ -1,8 +1,7 @@
 //! The messages of actions: a call for each command, in four kinds.
 
-use super::{Command, FromFunction, FromProxy, Parts, Protocol, Reply, Stored};
+use super::{Command, FromFunction, FromProxy, Protocol, Reply, Stored};
 use crate::play::script::{CallPlan, Key};
-use crate::scenario::Node;
 use cloudstate_protocol::action as wire;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use prost::Message as _;
@@ -107,11 +106,6 @@ impl Protocol for Actions {
             metadata: super::wire_metadata(call),
         }
         .encode_to_vec()
-    }
-
-    fn answer(&self, parts: Parts<'_>) -> Node {
-        let effects = parts.effects.map(|effects| ("side_effects", effects));
-        Node::map(parts.span, parts.action.into_iter().chain(effects))
     }
 
     fn reply(&self, reply: Reply) -> Vec<u8> {

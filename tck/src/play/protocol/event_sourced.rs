@@ -1,8 +1,7 @@
 //! The messages of event sourced entities.
 
-use super::{Begin, FromFunction, FromProxy, Parts, Protocol, Reply, Stored};
+use super::{Begin, FromFunction, FromProxy, Protocol, Reply, Stored};
 use crate::play::script::{CallPlan, Key};
-use crate::scenario::Node;
 use cloudstate_protocol::eventsourced as wire;
 use prost::Message as _;
 use prost_types::Any;
@@ -83,13 +82,6 @@ impl Protocol for EventSourced {
 
     fn command(&self, call: &CallPlan, id: i64, payload: Option<Any>) -> Vec<u8> {
         stream_in(In::Command(super::wire_command(call, id, payload)))
-    }
-
-    fn answer(&self, parts: Parts<'_>) -> Node {
-        let answer = parts.answer;
-        let events = answer.events.clone().map(|events| ("events", events));
-        let snapshot = answer.snapshot.clone().map(|value| ("snapshot", value));
-        super::stateful_answer(parts, events.into_iter().chain(snapshot).collect())
     }
 
     fn reply(&self, reply: Reply) -> Vec<u8> {

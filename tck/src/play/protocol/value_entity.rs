@@ -1,8 +1,7 @@
 //! The messages of value entities.
 
-use super::{Begin, Change, FromFunction, FromProxy, Parts, Protocol, Reply, Stored};
+use super::{Begin, Change, FromFunction, FromProxy, Protocol, Reply, Stored};
 use crate::play::script::{CallPlan, Key};
-use crate::scenario::Node;
 use cloudstate_protocol::valueentity as wire;
 use prost::Message as _;
 use prost_types::Any;
@@ -74,20 +73,6 @@ impl Protocol for ValueEntity {
 
     fn command(&self, call: &CallPlan, id: i64, payload: Option<Any>) -> Vec<u8> {
         stream_in(In::Command(super::wire_command(call, id, payload)))
-    }
-
-    fn answer(&self, parts: Parts<'_>) -> Node {
-        let span = parts.span;
-        let update = parts.answer.state.clone().map(|value| {
-            let update = Node::map(span, [("value", value)]);
-            Node::map(span, [("update", update)])
-        });
-        let delete = parts
-            .answer
-            .delete
-            .then(|| Node::map(span, [("delete", Node::map::<String>(span, []))]));
-        let state = update.or(delete).map(|action| ("state_action", action));
-        super::stateful_answer(parts, Vec::from_iter(state))
     }
 
     fn reply(&self, reply: Reply) -> Vec<u8> {

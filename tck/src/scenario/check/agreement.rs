@@ -1,22 +1,22 @@
 //! The function's side of a chart against the model: what a chart says a function answers is what the model
 //! answers, unless the chart says that the function departs from it.
 
+use super::super::form::Form;
 use super::super::message::{self, Bindings, Scope};
-use super::super::service::{self, request_node};
+use super::super::service::{self, EntityType};
 use super::super::{
-    Answer, Call, Node, Party, Raw, Scenario, SourceError, Span, Step, StepKind, Value,
+    Answer, Call, Node, Party, Raw, Scenario, SourceError, Span, Step, StepKind, Stream,
 };
 use crate::judge::Mismatch;
-use crate::model::event_sourced::{Entity, Outcome};
 use crate::model::spec::descriptor_pool;
-use cloudstate_protocol::eventsourced::EventSourcedReply;
+use crate::play::oracle::{self, Entity};
+use crate::play::protocol::{self, Reply};
+use crate::play::replay_of;
 use cloudstate_protocol::payload::protobuf_type_url;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_reflect::{DynamicMessage, MethodDescriptor};
 use prost_types::Any;
-use std::collections::BTreeMap;
-
-const REPLY: &str = "cloudstate.eventsourced.EventSourcedReply";
+use std::collections::{BTreeMap, VecDeque};
 
 /// Where a chart and the model say different things. The scenario must have been checked otherwise.
 pub fn agree_with_model(scenario: &Scenario) -> Vec<SourceError> {
@@ -71,21 +71,66 @@ impl Agreement<'_> {
     }
 
     fn call(&mut self, call: &Call) {
-        let Some(outcome) = self.outcome(call) else {
+        let Some(method) = self.scenario.method(&call.target) else {
             return;
         };
-        if !call.answer.is_unwritten() {
-            for mismatch in self.differences(call, outcome) {
-                self.differs(call, &mismatch);
+        match &call.stream {
+            Some(stream) if method.is_server_streaming() => {
+                self.stream(call, stream, &method);
+            }
+            _ => {
+                if let Some(reply) = self.reply(call, &method)
+                    && !call.answer.is_unwritten()
+                {
+                    self.compare(call.span, &call.answer, &method, reply);
+                }
             }
         }
-        for nested in call
-            .answer
-            .effects
-            .iter()
-            .chain(call.answer.forward.as_deref())
-        {
-            self.call(nested);
+        let lines = call.stream.iter().flat_map(|stream| &stream.lines);
+        let answers = lines.filter_map(|line| line.answer.as_ref());
+        for answer in std::iter::once(&call.answer).chain(answers) {
+            let forward = answer.forward.as_deref();
+            answer
+                .effects
+                .iter()
+                .chain(forward)
+                .for_each(|nested| self.call(nested));
+        }
+    }
+
+    /// The answers of a stream, against those of the model to the requests before them.
+    fn stream(&mut self, call: &Call, stream: &Stream, method: &MethodDescriptor) {
+        let service = method.parent_service().full_name().to_owned();
+        let written = stream.lines.iter().any(|line| line.answer.is_some());
+        let mut waiting = VecDeque::new();
+        if !method.is_client_streaming() {
+            let Ok((request, _)) = service::request(call, &method.input(), &self.scope()) else {
+                return;
+            };
+            let payload = any(method, request.encode_to_vec());
+            waiting.extend(oracle::respond(&service, method.name(), &payload));
+        }
+        for line in &stream.lines {
+            if let Some(request) = &line.request {
+                let Some(payload) = self.payload(request, method) else {
+                    return;
+                };
+                waiting.extend(oracle::respond(&service, method.name(), &payload));
+            }
+            if let Some(answer) = &line.answer {
+                match waiting.pop_front() {
+                    Some(reply) => self.compare(line.span, answer, method, reply),
+                    None => self.error(
+                        line.span,
+                        "the model has no more answers here",
+                        Some(DEPARTS.to_owned()),
+                    ),
+                }
+            }
+        }
+        if written && !waiting.is_empty() {
+            let text = format!("the model has {} more answers", waiting.len());
+            self.error(call.span, text, Some(DEPARTS.to_owned()));
         }
     }
 
@@ -96,198 +141,134 @@ impl Agreement<'_> {
         }
     }
 
-    /// `None`: there is no model of the service.
-    fn outcome(&mut self, call: &Call) -> Option<Outcome> {
-        let method = self.scenario.method(&call.target)?;
+    /// What the model answers; `None`: there is no model of the service.
+    fn reply(&mut self, call: &Call, method: &MethodDescriptor) -> Option<Reply> {
         let name = method.parent_service().full_name().to_owned();
-        let fresh = Entity::new(&name)?;
         let (request, id) = service::request(call, &method.input(), &self.scope()).ok()?;
-        let begun = match self.entities.remove(&(name.clone(), id.clone())) {
-            Some(entity) => Ok(entity),
-            None => self.begin(fresh, call.replay.as_ref()),
-        };
-        let type_url = protobuf_type_url(method.input().full_name());
-        let payload = Any {
-            type_url,
-            value: request.encode_to_vec(),
-        };
-        let handled = begun.and_then(|mut entity| {
-            let outcome = entity
-                .handle(method.name(), &payload)
-                .map_err(|error| error.to_string())?;
-            Ok((entity, outcome))
-        });
-        match handled {
-            Ok((entity, outcome)) => {
-                self.entities.insert((name, id), entity);
-                Some(outcome)
-            }
-            Err(error) => {
-                self.error(
-                    call.span,
-                    format!("the model can't answer this: {error}"),
-                    None,
-                );
-                None
-            }
+        let payload = any(method, request.encode_to_vec());
+        if EntityType::of(&name) == Some(EntityType::Action) {
+            return oracle::answer(&name, method.name(), &self.requests(call, method, payload)?);
         }
+        let fresh = Entity::new(&name)?;
+        let key = (name, id);
+        let mut entity = match self.entities.remove(&key) {
+            Some(entity) => entity,
+            None => self.begin(fresh, call)?,
+        };
+        let reply = entity.handle(method.name(), &payload);
+        self.entities.insert(key, entity);
+        if reply.is_none() {
+            self.error(call.span, "the model has no answer to this", None);
+        }
+        reply
+    }
+
+    /// All requests of a call.
+    fn requests(&self, call: &Call, method: &MethodDescriptor, one: Any) -> Option<Vec<Any>> {
+        let Some(stream) = &call.stream else {
+            return Some(vec![one]);
+        };
+        let written = stream.lines.iter().filter_map(|line| line.request.as_ref());
+        written.map(|node| self.payload(node, method)).collect()
+    }
+
+    fn payload(&self, request: &Node, method: &MethodDescriptor) -> Option<Any> {
+        let message = message::build(request, &method.input(), &self.scope()).ok()?;
+        Some(any(method, message.encode_to_vec()))
     }
 
     /// Where the chart gives the history instead of making it.
-    fn begin(&self, mut entity: Entity, replay: Option<&Node>) -> Result<Entity, String> {
-        let build =
-            |node: &Node| message::build_any(node, &self.scope()).map_err(|e| e.to_string());
-        let Some(replay) = replay else {
-            return Ok(entity);
+    fn begin(&mut self, mut entity: Entity, call: &Call) -> Option<Entity> {
+        let stored = match &call.replay {
+            None => None,
+            Some(replay) => match replay_of(replay, &self.scope()) {
+                Ok(stored) => stored,
+                Err(text) => {
+                    self.error(replay.span, text, None);
+                    return None;
+                }
+            },
         };
-        if let Some(snapshot) = replay.get("snapshot") {
-            let sequence = snapshot
-                .get("sequence")
-                .and_then(Node::as_text)
-                .and_then(|t| t.parse().ok());
-            if let (Some(sequence), Some(value)) = (sequence, snapshot.get("value")) {
-                entity
-                    .restore(sequence, &build(value)?)
-                    .map_err(|error| error.to_string())?;
+        if let Some(stored) = stored {
+            entity.begin(&stored.begin());
+            for (sequence, event) in stored.replay() {
+                entity.apply(sequence, event);
             }
         }
-        for event in replay.get("events").map(message::items).unwrap_or_default() {
-            entity
-                .apply(entity.sequence() + 1, &build(&event)?)
-                .map_err(|error| error.to_string())?;
-        }
-        Ok(entity)
+        Some(entity)
     }
 
-    fn differences(&self, call: &Call, outcome: Outcome) -> Vec<Mismatch> {
-        let reply: EventSourcedReply = outcome.into_reply(1);
-        let Some(descriptor) = descriptor_pool().get_message_by_name(REPLY) else {
-            return Vec::new();
+    /// A written answer against the model's.
+    fn compare(&mut self, span: Span, answer: &Answer, method: &MethodDescriptor, reply: Reply) {
+        let service = method.parent_service().full_name().to_owned();
+        let Some(entity_type) = EntityType::of(&service) else {
+            return;
         };
-        let Ok(actual) =
-            DynamicMessage::decode(descriptor.clone(), reply.encode_to_vec().as_slice())
+        let id = i64::from(entity_type != EntityType::Action);
+        let name = entity_type.message(Party::Function);
+        let Some((descriptor, protocol)) = descriptor_pool()
+            .get_message_by_name(name)
+            .zip(protocol::of(entity_type))
         else {
-            return Vec::new();
+            return;
         };
-        let expected = self.reply_node(call);
-        message::compare(&expected, &descriptor, &actual, &self.scope())
+        let bytes = protocol.reply(reply.to_command(id));
+        let Ok(actual) = DynamicMessage::decode(descriptor.clone(), bytes.as_slice()) else {
+            return;
+        };
+        let expected = Form {
+            scenario: self.scenario,
+            entity_type,
+            output: Some(&method.output()),
+            answer,
+            command_id: id,
+            choice: None,
+        };
+        let found = message::compare(&expected.message(), &descriptor, &actual, &self.scope());
+        for mismatch in found {
+            self.differs(span, answer, &mismatch);
+        }
     }
 
-    fn differs(&mut self, call: &Call, mismatch: &Mismatch) {
+    fn differs(&mut self, span: Span, answer: &Answer, mismatch: &Mismatch) {
         let Mismatch {
             path,
             expected,
             received,
         } = mismatch;
-        let span = place(call, path);
+        let span = place(span, answer, path);
         let text = format!("the model says otherwise about {path}: {received}, not {expected}");
         // Here a name stands for itself, which a message writes with two dollars.
         let text = text.replace("$$", "$");
-        let help = "mark the scenario `scripted: function` if it departs from the model";
-        self.error(span, text, Some(help.to_owned()));
+        self.error(span, text, Some(DEPARTS.to_owned()));
     }
 
-    fn error(&mut self, span: Span, message: String, help: Option<String>) {
+    fn error(&mut self, span: Span, message: impl Into<String>, help: Option<String>) {
         let source = self.scenario.source.clone();
         self.errors.push(SourceError {
             source,
             span,
-            message,
+            message: message.into(),
             help,
         });
     }
+}
 
-    /// The answer as the message that a function sends.
-    fn reply_node(&self, call: &Call) -> Node {
-        let (answer, span) = (&call.answer, call.span);
-        let output = self
-            .scenario
-            .method(&call.target)
-            .map(|method| method.output());
-        let mut entries = vec![("command_id", Node::number(span, 1))];
-        if let Some(action) = self.action(call, output.as_ref()) {
-            entries.push(("client_action", action));
-        }
-        if !answer.effects.is_empty() {
-            let effects = answer.effects.iter().map(|effect| {
-                let mut node = self.command(effect);
-                if let (Value::Map(entries), true) = (&mut node.value, effect.synchronous) {
-                    let synchronous =
-                        Node::map(span, [("synchronous", Node::new(span, Value::Bool(true)))]);
-                    entries.extend(synchronous.entries().unwrap_or_default().iter().cloned());
-                }
-                node
-            });
-            entries.push(("side_effects", Node::list(span, effects)));
-        }
-        entries.extend(answer.events.clone().map(|events| ("events", events)));
-        entries.extend(
-            answer
-                .snapshot
-                .clone()
-                .map(|snapshot| ("snapshot", snapshot)),
-        );
-        Node::map(span, entries)
-    }
+const DEPARTS: &str = "mark the scenario `scripted: function` if it departs from the model";
 
-    fn action(&self, call: &Call, output: Option<&MessageDescriptor>) -> Option<Node> {
-        let Answer {
-            reply,
-            forward,
-            failure,
-            restart,
-            metadata,
-            ..
-        } = &call.answer;
-        let span = call.span;
-        let (key, node) = if let (Some(reply), Some(output)) = (reply, output) {
-            let mut entries = vec![(
-                "payload",
-                Node::map(span, [(output.full_name(), reply.clone())]),
-            )];
-            entries.extend(metadata.clone().map(|metadata| ("metadata", metadata)));
-            ("reply", Node::map(span, entries))
-        } else if let Some(forward) = forward {
-            ("forward", self.command(forward))
-        } else if let Some(failure) = failure {
-            let mut entries = vec![
-                ("command_id", Node::number(span, 1)),
-                ("description", failure.clone()),
-            ];
-            entries.extend(restart.clone().map(|restart| ("restart", restart)));
-            ("failure", Node::map(span, entries))
-        } else {
-            return None;
-        };
-        Some(Node::map(span, [(key, node)]))
-    }
-
-    /// Service, command and payload of a side effect or forward.
-    fn command(&self, call: &Call) -> Node {
-        let span = call.span;
-        let (service, command) = self.scenario.target(&call.target);
-        let mut entries = vec![
-            ("service_name", Node::text(span, service)),
-            ("command_name", Node::text(span, command)),
-        ];
-        if let Some(input) = self
-            .scenario
-            .method(&call.target)
-            .map(|method| method.input())
-        {
-            let payload = Node::map(span, [(input.full_name(), request_node(call, &input))]);
-            entries.push(("payload", payload));
-        }
-        entries.extend(call.metadata.clone().map(|metadata| ("metadata", metadata)));
-        Node::map(span, entries)
+fn any(method: &MethodDescriptor, value: Vec<u8>) -> Any {
+    Any {
+        type_url: protobuf_type_url(method.input().full_name()),
+        value,
     }
 }
 
 /// The part of the chart that a path in the reply is about.
-fn place(call: &Call, path: &str) -> Span {
-    let answer = &call.answer;
+fn place(span: Span, answer: &Answer, path: &str) -> Span {
+    let path = path.strip_prefix("reply.").unwrap_or(path);
     let parts = [
         ("client_action.reply", answer.reply.as_ref()),
+        ("state_action", answer.state.as_ref()),
         ("client_action.failure.restart", answer.restart.as_ref()),
         ("client_action.failure", answer.failure.as_ref()),
         ("events", answer.events.as_ref()),
@@ -312,5 +293,5 @@ fn place(call: &Call, path: &str) -> Span {
     };
     part.map(|node| node.span)
         .or(nested.map(|call| call.span))
-        .unwrap_or(call.span)
+        .unwrap_or(span)
 }

@@ -10,6 +10,11 @@ impl Checker<'_> {
             Raw::Message(node) => self.raw_message(node, party),
             Raw::Bytes(_) | Raw::Resets | Raw::Fails | Raw::Refuses | Raw::Ends(None) => {}
             Raw::Ends(Some(status)) => self.status(status),
+            Raw::Fault(_) if self.scenario.scripted != Some(party) => {
+                let help = format!("write `scripted: {party}` on the scenario");
+                self.error(span, "a fault is always on purpose", Some(help));
+            }
+            Raw::Fault(_) => {}
             Raw::Reported(text) => self.text(text.as_ref()),
             Raw::Discover(info) => self.optional(info.as_ref(), "cloudstate.ProxyInfo"),
             Raw::Spec(spec) => self.optional(spec.as_ref(), "cloudstate.EntitySpec"),
@@ -17,6 +22,7 @@ impl Checker<'_> {
                 target,
                 request,
                 bytes: _,
+                frame: _,
                 metadata,
                 returns,
             } => {

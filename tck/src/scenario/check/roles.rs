@@ -116,7 +116,7 @@ fn begins_with_a_history(scenario: &Scenario) -> bool {
 }
 
 /// All steps, those inside others too; what effects and forwards hold is another matter.
-pub(super) fn each<'s>(steps: &'s [Step], see: &mut impl FnMut(&'s Step)) {
+pub(crate) fn each<'s>(steps: &'s [Step], see: &mut impl FnMut(&'s Step)) {
     for step in steps {
         see(step);
         match &step.kind {

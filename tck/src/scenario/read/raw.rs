@@ -2,7 +2,7 @@
 
 use super::super::keys;
 use super::super::source::allowed;
-use super::super::{Node, Raw, Span, Value, message};
+use super::super::{Fault, Node, Raw, Span, Value, message};
 use super::Reader;
 use super::kind::form;
 
@@ -40,6 +40,9 @@ impl Reader<'_> {
             "resets" => Raw::Resets,
             "fails" => Raw::Fails,
             "refuses" => Raw::Refuses,
+            "vanishes" => Raw::Fault(Fault::NoTrailers),
+            "disconnects" => Raw::Fault(Fault::Disconnects),
+            "goes-away" => Raw::Fault(Fault::GoesAway),
             "reported" => Raw::Reported(node.get("text").cloned()),
             _ => {
                 let help = allowed(word, keys::RAW.iter().map(|(word, _)| *word));
@@ -63,6 +66,7 @@ impl Reader<'_> {
         let hex = |node: &Node| node.as_text().and_then(message::hex_bytes);
         Some(match form.head.key {
             "bytes" => Raw::Bytes(hex(content)?),
+            "frame" => Raw::Fault(Fault::Frame(hex(content)?.into())),
             "ends" => Raw::Ends(Some(content.clone())),
             "reported" => {
                 Raw::Reported(Some(content.clone()).filter(|text| text.value != Value::Bool(true)))
@@ -78,6 +82,7 @@ impl Reader<'_> {
                     target: content.as_text().unwrap_or_default().to_owned(),
                     request: value.get("request").cloned(),
                     bytes: value.get("bytes").and_then(hex),
+                    frame: value.get("frame").and_then(hex),
                     metadata: value.get("metadata").cloned(),
                     returns: value.get("returns").or(node.get("returns")).cloned(),
                 }

@@ -1,0 +1,144 @@
+//! (2) An answer as the message that a function sends for it, still in the notation of a scenario: one form for
+//! each entity type.
+
+use super::node::Key;
+use super::service::{EntityType, request_node};
+use super::{Answer, Call, Node, Scenario, Span, Value};
+use prost_reflect::MessageDescriptor;
+
+/// An answer, and what its message depends on.
+#[derive(Debug)]
+pub struct Form<'a> {
+    /// Where names are looked up.
+    pub scenario: &'a Scenario,
+    /// Whose message it is.
+    pub entity_type: EntityType,
+    /// The type of the reply's payload.
+    pub output: Option<&'a MessageDescriptor>,
+    /// What is answered.
+    pub answer: &'a Answer,
+    /// Of the command; 0 for actions.
+    pub command_id: i64,
+    /// The alternative that is taken where the answer has a choice; `None`: each of them may come.
+    pub choice: Option<usize>,
+}
+
+impl Form<'_> {
+    /// The message of the function's stream.
+    pub fn message(&self) -> Node {
+        let (answer, span) = (self.answer, self.span());
+        let mut action = self.action();
+        let effects = answer.effects.iter().map(|effect| self.effect(effect));
+        let effects =
+            (!answer.effects.is_empty()).then(|| ("side_effects", Node::list(span, effects)));
+        if self.entity_type == EntityType::Action {
+            return Node::map(span, action.into_iter().chain(effects));
+        }
+        let mut reply = vec![("command_id", Node::number(span, self.command_id))];
+        let action = action.take().map(|action| Node::map(span, [action]));
+        reply.extend(action.map(|action| ("client_action", action)));
+        reply.extend(effects);
+        reply.extend(self.state());
+        Node::map(span, [("reply", Node::map(span, reply))])
+    }
+
+    fn span(&self) -> Span {
+        let of = |node: &Option<Node>| node.as_ref().map(|node| node.span);
+        of(&self.answer.reply)
+            .or(of(&self.answer.failure))
+            .unwrap_or(self.scenario.span)
+    }
+
+    /// What it does to the state.
+    fn state(&self) -> Vec<(&'static str, Node)> {
+        let (answer, span) = (self.answer, self.span());
+        let map = |key, node| Node::map(span, [(key, node)]);
+        match self.entity_type {
+            EntityType::EventSourced => {
+                let events = answer.events.clone().map(|events| ("events", events));
+                let snapshot = answer.snapshot.clone().map(|any| ("snapshot", any));
+                events.into_iter().chain(snapshot).collect()
+            }
+            EntityType::Value => {
+                let update = answer.state.clone();
+                let update = update.map(|value| map("update", map("value", value)));
+                let delete = answer
+                    .delete
+                    .then(|| map("delete", Node::map::<&str>(span, [])));
+                let action = update.or(delete).map(|action| ("state_action", action));
+                Vec::from_iter(action)
+            }
+            EntityType::Crdt | EntityType::Action => Vec::new(),
+        }
+    }
+
+    /// Reply, forward or failure.
+    fn action(&self) -> Option<(&'static str, Node)> {
+        let (answer, span) = (self.answer, self.span());
+        if let Some(reply) = &answer.reply {
+            let output = self.output.map_or("", |output| output.full_name());
+            let payload = Node::map(reply.span, [(output, reply.clone())]);
+            let metadata = answer
+                .metadata
+                .clone()
+                .map(|metadata| ("metadata", metadata));
+            let entries = std::iter::once(("payload", payload)).chain(metadata);
+            return Some(("reply", Node::map(span, entries)));
+        }
+        if let Some(text) = &answer.failure {
+            // An action's command has no id, and what is not written must not be there.
+            let id = (self.command_id != 0).then(|| Node::number(span, self.command_id));
+            let restart = answer.restart.as_ref().map(|restart| self.chosen(restart));
+            let entries = id.map(|id| ("command_id", id)).into_iter();
+            let entries = entries.chain([("description", text.clone())]);
+            let entries = entries.chain(restart.map(|restart| ("restart", restart)));
+            return Some(("failure", Node::map(span, entries)));
+        }
+        let forward = answer.forward.as_ref()?;
+        Some(("forward", self.target(forward)))
+    }
+
+    /// One alternative of an `$either`, if one is taken.
+    fn chosen(&self, node: &Node) -> Node {
+        match (node.operator(), self.choice) {
+            (Some(("$either", Some(options))), Some(choice)) => {
+                let options = options.items().unwrap_or_default();
+                let option = options.get(choice).or(options.last());
+                option.unwrap_or(node).clone()
+            }
+            _ => node.clone(),
+        }
+    }
+
+    fn effect(&self, effect: &Call) -> Node {
+        let mut node = self.target(effect);
+        if let (Value::Map(entries), true) = (&mut node.value, effect.synchronous) {
+            let key = Key {
+                span: effect.span,
+                text: "synchronous".to_owned(),
+            };
+            entries.push((key, Node::new(effect.span, Value::Bool(true))));
+        }
+        node
+    }
+
+    /// Service, command and payload of a side effect or forward.
+    fn target(&self, call: &Call) -> Node {
+        let span = call.span;
+        let (service, command) = self.scenario.target(&call.target);
+        let input = self
+            .scenario
+            .method(&call.target)
+            .map(|method| method.input());
+        let payload = input.map(|input| {
+            let request = request_node(call, &input);
+            ("payload", Node::map(span, [(input.full_name(), request)]))
+        });
+        let metadata = call.metadata.clone().map(|metadata| ("metadata", metadata));
+        let names = [
+            ("service_name", Node::text(span, service)),
+            ("command_name", Node::text(span, command)),
+        ];
+        Node::map(span, names.into_iter().chain(payload).chain(metadata))
+    }
+}
