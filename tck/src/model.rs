@@ -1,17 +1,26 @@
 //! (3) What the TCK models mean, as pure functions: the oracle; and a user function made of it.
 
+pub mod action;
 pub mod event_sourced;
 pub mod function;
+mod outcome;
 pub mod session;
 pub mod spec;
+pub mod value_entity;
 
-use cloudstate_protocol::tck::model::{Persisted, Request, Response};
-use prost::Message;
-use prost_types::Any;
+pub use outcome::Action;
+
+pub(crate) use cloudstate_protocol::payload::pack;
+
+use cloudstate_protocol::payload::{PayloadError, unpack};
+use spec::Service;
 
 /// What a model cannot make sense of. A proxy that obeys the protocol never causes one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
+    /// A service of nobody, or of another entity type.
+    #[error("there is no service {0:?} here")]
+    Service(String),
     /// A command of another service.
     #[error("{service} has no method {method:?}; it has {known:?}")]
     Command {
@@ -19,25 +28,12 @@ pub enum ModelError {
         service: &'static str,
         /// The method that was asked for.
         method: String,
-        /// The one that there is.
-        known: &'static str,
+        /// Those that there are.
+        known: String,
     },
-    /// Another message than belongs here.
-    #[error("expected {expected:?}, got {type_url:?}")]
-    PayloadType {
-        /// The type URL that belongs here.
-        expected: &'static str,
-        /// The type URL that was there.
-        type_url: String,
-    },
-    /// Bytes that are not a message of their type.
-    #[error("the payload is no {expected:?}: {reason}")]
-    PayloadBytes {
-        /// Its type URL.
-        expected: &'static str,
-        /// What the decoder says.
-        reason: String,
-    },
+    /// A payload that does not belong here.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
     /// A snapshot where none can be.
     #[error(
         "a snapshot of event {sequence} after event {at}; it must come first, and follow an event"
@@ -56,7 +52,7 @@ pub enum ModelError {
         /// The one that came.
         sequence: i64,
     },
-    /// An event or snapshot for a service that emits none.
+    /// State of a service that has none.
     #[error("{service} persists nothing, so nothing of it can be replayed")]
     NothingPersisted {
         /// The service.
@@ -67,39 +63,24 @@ pub enum ModelError {
     JournalFull,
 }
 
-/// A message of the event sourced models, as an `Any` names it.
-pub(crate) trait Packed: Message + Default {
-    const TYPE_URL: &'static str;
-}
-
-impl Packed for Request {
-    const TYPE_URL: &'static str = "type.googleapis.com/cloudstate.tck.model.Request";
-}
-
-impl Packed for Response {
-    const TYPE_URL: &'static str = "type.googleapis.com/cloudstate.tck.model.Response";
-}
-
-impl Packed for Persisted {
-    const TYPE_URL: &'static str = "type.googleapis.com/cloudstate.tck.model.Persisted";
-}
-
-pub(crate) fn pack<M: Packed>(message: &M) -> Any {
-    Any {
-        type_url: M::TYPE_URL.to_owned(),
-        value: message.encode_to_vec(),
+/// The command is one of this stateful service, which has one method.
+fn expect_method(service: &Service, method: &str) -> Result<(), ModelError> {
+    if method == service.method() {
+        return Ok(());
     }
+    Err(ModelError::Command {
+        service: service.name,
+        method: method.to_owned(),
+        known: service.method().to_owned(),
+    })
 }
 
-fn unpack<M: Packed>(any: &Any) -> Result<M, ModelError> {
-    if any.type_url != M::TYPE_URL {
-        return Err(ModelError::PayloadType {
-            expected: M::TYPE_URL,
-            type_url: any.type_url.clone(),
-        });
+/// The service has state.
+fn expect_state(service: &Service) -> Result<(), ModelError> {
+    if service.is_model() {
+        return Ok(());
     }
-    M::decode(any.value.as_slice()).map_err(|error| ModelError::PayloadBytes {
-        expected: M::TYPE_URL,
-        reason: error.to_string(),
+    Err(ModelError::NothingPersisted {
+        service: service.name,
     })
 }

@@ -3,7 +3,7 @@
 use super::generate::{Ask, Input, Target, Text};
 use crate::model::event_sourced::{Entity, Outcome};
 use crate::model::pack;
-use crate::model::spec::Service;
+use crate::model::spec::{EVENT_SOURCED_MODEL, EVENT_SOURCED_TWO};
 use crate::play::protocol::answer_of;
 use crate::scenario::{Answer, Call, Node, Scenario, Source, Span, Step, StepKind, Value, message};
 use cloudstate_protocol::tck::model::request_action::Action as Wanted;
@@ -26,7 +26,7 @@ pub fn expand(id: String, title: String, inputs: &[Input]) -> Scenario {
         suite: SUITE.to_owned(),
         id,
         title,
-        service: Service::TckModel.name().to_owned(),
+        service: EVENT_SOURCED_MODEL.name.to_owned(),
         verifies: Vec::new(),
         scripted: None,
         needs: Vec::new(),
@@ -45,7 +45,7 @@ const PACKAGE: &str = "cloudstate.tck.model";
 /// What was given out in a chart so far.
 struct Chart {
     /// The entity under exploration.
-    entity: Entity,
+    entity: Option<Entity>,
     /// The names of others.
     ids: Vec<String>,
     /// How many texts have letters.
@@ -55,7 +55,7 @@ struct Chart {
 impl Default for Chart {
     fn default() -> Self {
         Chart {
-            entity: Entity::of(Service::TckModel),
+            entity: Entity::new(EVENT_SOURCED_MODEL.name),
             ids: Vec::new(),
             texts: 0,
         }
@@ -68,17 +68,22 @@ impl Chart {
         let kind = match input {
             Input::Process(asks) => {
                 let request = self.request(String::new(), asks);
-                let outcome = self
-                    .entity
-                    .handle(Service::TckModel.method(), &pack(&request));
-                call(Service::TckModel.method(), &request, outcome.ok())
+                let entity = self.entity.as_mut();
+                let outcome = entity.and_then(|entity| {
+                    entity
+                        .handle(EVENT_SOURCED_MODEL.method(), &pack(&request))
+                        .ok()
+                });
+                call(EVENT_SOURCED_MODEL.method(), &request, outcome)
             }
             Input::Two(target, asks) => {
                 let id = self.target(*target);
                 let request = self.request(id, asks);
-                let outcome =
-                    Entity::of(Service::Two).handle(Service::Two.method(), &pack(&request));
-                call("EventSourcedTwo.Call", &request, outcome.ok())
+                let two = Entity::new(EVENT_SOURCED_TWO.name);
+                let outcome = two.and_then(|mut two| {
+                    two.handle(EVENT_SOURCED_TWO.method(), &pack(&request)).ok()
+                });
+                call("EventSourcedTwo.Call", &request, outcome)
             }
             Input::Passivate => StepKind::Passivate,
         };

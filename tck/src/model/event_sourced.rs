@@ -4,10 +4,12 @@
 //! function (a server), by the kit's own user function for what a chart leaves open, and by `check`, which
 //! compares every chart with it.
 
-use super::spec::Service;
-use super::{ModelError, pack, unpack};
-use cloudstate_protocol::cloudstate::{self as protocol, ClientAction, SideEffect, client_action};
+use super::outcome::{Action, side_effect};
+use super::spec::{self, Service};
+use super::{ModelError, expect_method, expect_state, pack, unpack};
+use cloudstate_protocol::cloudstate::SideEffect;
 use cloudstate_protocol::eventsourced::EventSourcedReply;
+use cloudstate_protocol::names;
 use cloudstate_protocol::tck::model::request_action::Action as Wanted;
 use cloudstate_protocol::tck::model::{Persisted, Request, Response};
 use prost_types::Any;
@@ -18,7 +20,7 @@ pub const SNAPSHOT_EVERY: i64 = 5;
 /// One event sourced entity: where it is in its journal, and its state there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
-    service: Service,
+    service: &'static Service,
     sequence: i64,
     state: String,
 }
@@ -36,37 +38,15 @@ pub struct Outcome {
     pub action: Action,
 }
 
-/// The client action of an outcome.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// A message.
-    Reply(Any),
-    /// What another service answers.
-    Forward {
-        /// The full name of the other service.
-        service: String,
-        /// Its method.
-        method: String,
-        /// The request to it.
-        payload: Any,
-    },
-    /// The command failed, with this description.
-    Failure(String),
-}
-
 impl Entity {
     /// A fresh entity of an event sourced TCK service, or `None` if there is no service of this name.
     pub fn new(service: &str) -> Option<Entity> {
-        Service::named(service).map(Entity::of)
-    }
-
-    /// A fresh entity of this service.
-    pub fn of(service: Service) -> Entity {
-        Entity {
+        let service = Service::named(service, names::EVENT_SOURCED)?;
+        Some(Entity {
             service,
             sequence: 0,
             state: String::new(),
-        }
+        })
     }
 
     /// The sequence number of the last event.
@@ -114,24 +94,18 @@ impl Entity {
     /// # Errors
     /// The service has no such method, or the payload is not a request.
     pub fn handle(&mut self, method: &str, payload: &Any) -> Result<Outcome, ModelError> {
-        if method != self.service.method() {
-            return Err(ModelError::Command {
-                service: self.service.name(),
-                method: method.to_owned(),
-                known: self.service.method(),
-            });
-        }
+        expect_method(self.service, method)?;
         let request: Request = unpack(payload)?;
-        if self.service.persists() {
+        if self.service.is_model() {
             self.process(request)
         } else {
-            Ok(Outcome::reply(""))
+            Ok(Outcome::reply(String::new()))
         }
     }
 
     fn process(&mut self, request: Request) -> Result<Outcome, ModelError> {
         let mut state = self.state.clone();
-        let mut outcome = Outcome::reply("");
+        let mut outcome = Outcome::reply(String::new());
         let mut forward = None;
         for action in request
             .actions
@@ -143,19 +117,24 @@ impl Entity {
                     state += &emit.value;
                     outcome.events.push(pack(&Persisted { value: emit.value }));
                 }
-                Wanted::Forward(to) => forward = Some(call_two(to.id)),
-                Wanted::Effect(effect) => {
-                    outcome
-                        .effects
-                        .push(side_effect(effect.id, effect.synchronous));
+                Wanted::Forward(to) => {
+                    forward = Some(Action::forward(
+                        &spec::EVENT_SOURCED_TWO,
+                        &request_to(to.id),
+                    ));
                 }
-                Wanted::Fail(fail) => return Ok(Outcome::failure(fail.message)),
+                Wanted::Effect(on) => outcome.effects.push(side_effect(
+                    &spec::EVENT_SOURCED_TWO,
+                    &request_to(on.id),
+                    on.synchronous,
+                )),
+                Wanted::Fail(fail) => return Ok(Outcome::of(Action::Failure(fail.message))),
             }
         }
         outcome.action = forward.unwrap_or_else(|| {
-            Action::Reply(pack(&Response {
+            Action::reply(&Response {
                 message: state.clone(),
-            }))
+            })
         });
         let sequence = self.after(outcome.events.len() as i64)?;
         if sequence / SNAPSHOT_EVERY > self.sequence / SNAPSHOT_EVERY {
@@ -168,12 +147,8 @@ impl Entity {
     }
 
     fn persisted(&self, payload: &Any) -> Result<Persisted, ModelError> {
-        if !self.service.persists() {
-            return Err(ModelError::NothingPersisted {
-                service: self.service.name(),
-            });
-        }
-        unpack(payload)
+        expect_state(self.service)?;
+        Ok(unpack(payload)?)
     }
 
     fn after(&self, events: i64) -> Result<i64, ModelError> {
@@ -184,16 +159,11 @@ impl Entity {
 }
 
 impl Outcome {
-    fn reply(message: &str) -> Outcome {
-        Outcome::of(Action::Reply(pack(&Response {
-            message: message.to_owned(),
-        })))
+    fn reply(message: String) -> Outcome {
+        Outcome::of(Action::reply(&Response { message }))
     }
 
-    fn failure(description: String) -> Outcome {
-        Outcome::of(Action::Failure(description))
-    }
-
+    /// Nothing but what the client gets.
     fn of(action: Action) -> Outcome {
         Outcome {
             events: Vec::new(),
@@ -215,58 +185,11 @@ impl Outcome {
     }
 }
 
-impl Action {
-    fn into_client_action(self, command_id: i64) -> ClientAction {
-        let action = match self {
-            Action::Reply(payload) => client_action::Action::Reply(protocol::Reply {
-                payload: Some(payload),
-                metadata: None,
-            }),
-            Action::Forward {
-                service,
-                method,
-                payload,
-            } => client_action::Action::Forward(protocol::Forward {
-                service_name: service,
-                command_name: method,
-                payload: Some(payload),
-                metadata: None,
-            }),
-            Action::Failure(description) => client_action::Action::Failure(protocol::Failure {
-                command_id,
-                description,
-                restart: false,
-            }),
-        };
-        ClientAction {
-            action: Some(action),
-        }
-    }
-}
-
-fn call_two(id: String) -> Action {
-    Action::Forward {
-        service: Service::Two.name().to_owned(),
-        method: Service::Two.method().to_owned(),
-        payload: request_to_two(id),
-    }
-}
-
-fn side_effect(id: String, synchronous: bool) -> SideEffect {
-    SideEffect {
-        service_name: Service::Two.name().to_owned(),
-        command_name: Service::Two.method().to_owned(),
-        payload: Some(request_to_two(id)),
-        synchronous,
-        metadata: None,
-    }
-}
-
-fn request_to_two(id: String) -> Any {
-    pack(&Request {
+fn request_to(id: String) -> Request {
+    Request {
         id,
         actions: Vec::new(),
-    })
+    }
 }
 
 #[cfg(test)]

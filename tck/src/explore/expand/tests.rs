@@ -104,7 +104,7 @@ fn a_generated_scenario_is_one_that_could_have_been_written() {
         .iter()
         .map(|g| g.scenario().clone())
         .collect();
-    let service = Service::TckModel.name();
+    let service = EVENT_SOURCED_MODEL.name;
     let text = write::write(SUITE, service, &scenarios, "Generated.");
     let source = Arc::new(Source {
         name: "generated.yaml".to_owned(),

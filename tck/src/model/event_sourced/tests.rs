@@ -1,8 +1,11 @@
 use super::*;
-use crate::model::Packed;
+use cloudstate_protocol::cloudstate::{self as protocol, ClientAction, client_action};
+use cloudstate_protocol::payload::PayloadError;
 use cloudstate_protocol::tck::model::{Effect, Emit, Fail, Forward, RequestAction};
 
 const MODEL: &str = "cloudstate.tck.model.EventSourcedTckModel";
+const REQUEST: &str = "type.googleapis.com/cloudstate.tck.model.Request";
+const PERSISTED: &str = "type.googleapis.com/cloudstate.tck.model.Persisted";
 
 fn model() -> Entity {
     Entity::new(MODEL).unwrap()
@@ -90,7 +93,7 @@ fn a_failure_leaves_nothing() {
     ];
     assert_eq!(
         process(&mut entity, actions),
-        Outcome::failure("no".to_owned())
+        Outcome::of(Action::Failure("no".to_owned()))
     );
     assert_eq!((entity.sequence(), entity.state()), (1, "A"));
 }
@@ -146,7 +149,7 @@ fn effects_keep_their_order_and_flag() {
     assert_eq!(flags, [true, false]);
     assert_eq!(
         outcome.effects[1].payload,
-        Some(request_to_two("y".to_owned()))
+        Some(pack(&request_to("y".to_owned())))
     );
     assert_eq!(outcome.action, replied(""));
 }
@@ -188,16 +191,8 @@ fn what_is_wrong_is_named() {
         texts,
         [
             format!("{MODEL} has no method \"Procces\"; it has \"Process\""),
-            format!(
-                "expected {:?}, got {:?}",
-                Request::TYPE_URL,
-                Persisted::TYPE_URL
-            ),
-            format!(
-                "expected {:?}, got {:?}",
-                Persisted::TYPE_URL,
-                Request::TYPE_URL
-            ),
+            format!("expected a payload of type {REQUEST:?}, got {PERSISTED:?}"),
+            format!("expected a payload of type {PERSISTED:?}, got {REQUEST:?}"),
         ]
     );
     let garbage = Any {
@@ -206,7 +201,7 @@ fn what_is_wrong_is_named() {
     };
     assert!(matches!(
         entity.handle("Process", &garbage),
-        Err(ModelError::PayloadBytes { .. })
+        Err(ModelError::Payload(PayloadError::Undecodable { .. }))
     ));
 }
 
@@ -227,15 +222,16 @@ fn the_last_sequence_number_is_respected() {
 
 #[test]
 fn the_other_services_answer_everything_alike() {
-    for service in [Service::Two, Service::Configured] {
-        let mut entity = Entity::new(service.name()).unwrap();
+    for service in [spec::EVENT_SOURCED_TWO, spec::EVENT_SOURCED_CONFIGURED] {
+        let mut entity = Entity::new(service.name).unwrap();
         let outcome = entity
             .handle("Call", &request([emit("A"), fail("no")]))
             .unwrap();
-        assert_eq!(outcome, Outcome::reply(""));
+        assert_eq!(outcome, Outcome::reply(String::new()));
         assert!(entity.apply(1, &persisted("A")).is_err());
     }
     assert_eq!(Entity::new("cloudstate.tck.model.Nobody"), None);
+    assert_eq!(Entity::new(spec::VALUE_ENTITY_MODEL.name), None);
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn a_snapshot_is_of_the_services_type() {
     assert_eq!(command, 0);
     assert_eq!(
         text,
-        "Protocol error: expected \"type.googleapis.com/cloudstate.tck.model.Persisted\", got \"\""
+        "Protocol error: expected a payload of type \"type.googleapis.com/cloudstate.tck.model.Persisted\", got \"\""
     );
 }
 

@@ -13,17 +13,16 @@ fn every_entity_is_a_described_service_with_an_entity_key() {
     let spec = entity_spec_with_brief(150);
     let pool = parsed(&spec);
     let key = pool.get_extension_by_name("cloudstate.entity_key").unwrap();
-    for (entity, service) in spec
-        .entities
-        .iter()
-        .zip([0, 2, 3, 1].map(|i| Service::ALL[i]))
-    {
-        assert_eq!(entity.service_name, service.name());
-        assert_eq!(entity.entity_type, names::EVENT_SOURCED);
-        let described = pool.get_service_by_name(service.name()).unwrap();
+    for entity in &spec.entities {
+        let service = Service::named(&entity.service_name, &entity.entity_type).unwrap();
+        assert_eq!(entity.persistence_id, service.persistence_id);
+        let described = pool.get_service_by_name(service.name).unwrap();
         let methods: Vec<_> = described.methods().collect();
-        assert_eq!(methods.len(), 1);
         assert_eq!(methods[0].name(), service.method());
+        if service.entity_type == names::ACTION {
+            continue;
+        }
+        assert_eq!(methods.len(), 1);
         let id = methods[0].input().get_field_by_name("id").unwrap();
         assert_eq!(
             id.options().get_extension(&key).as_ref(),
@@ -34,11 +33,9 @@ fn every_entity_is_a_described_service_with_an_entity_key() {
 
 #[test]
 fn persistence_ids_are_distinct() {
-    let ids: HashSet<_> = Service::ALL
-        .map(Service::persistence_id)
-        .into_iter()
-        .collect();
-    assert_eq!(ids.len(), Service::ALL.len());
+    let stateful = SERVICES.iter().filter(|s| s.entity_type != names::ACTION);
+    let ids: HashSet<_> = stateful.map(|service| service.persistence_id).collect();
+    assert_eq!(ids.len(), 8);
 }
 
 #[test]
@@ -70,12 +67,15 @@ fn imports_come_before_their_users_and_nothing_else_comes() {
 fn only_the_model_has_an_http_rule() {
     let pool = parsed(&entity_spec_with_brief(150));
     let rule = pool.get_extension_by_name("google.api.http").unwrap();
-    let has_rule = |service: Service| {
-        let described = pool.get_service_by_name(service.name()).unwrap();
+    let has_rule = |service: &Service| {
+        let described = pool.get_service_by_name(service.name).unwrap();
         let method = described.methods().next().unwrap();
         method.options().has_extension(&rule)
     };
-    assert_eq!(Service::ALL.map(has_rule), [true, false, false, false]);
+    assert_eq!(
+        [0, 1, 2, 3].map(|at| has_rule(SERVICES[at])),
+        [true, false, false, false]
+    );
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn timeouts_are_asked_for_where_they_matter() {
     };
     let spec = entity_spec_with_brief(150);
     let timeouts: Vec<_> = spec.entities.iter().map(timeout).collect();
-    assert_eq!(timeouts, [None, None, Some(100), Some(150)]);
+    assert_eq!(timeouts, [None, Some(150), None, Some(100)]);
     assert_eq!(entity_spec().entities.len(), 3);
 }
 

@@ -1,0 +1,174 @@
+//! (3) What the value entity TCK services mean: the oracle.
+//!
+//! As [`super::event_sourced`]: pure, and written from the specification of the services alone.
+
+use super::outcome::{Action, side_effect};
+use super::spec::{self, Service};
+use super::{ModelError, expect_method, expect_state, pack, unpack};
+use cloudstate_protocol::cloudstate::SideEffect;
+use cloudstate_protocol::names;
+use cloudstate_protocol::tck::model::valueentity::request_action::Action as Wanted;
+use cloudstate_protocol::tck::model::valueentity::{Persisted, Request, Response};
+use cloudstate_protocol::valueentity::value_entity_action::Action as StateAction;
+use cloudstate_protocol::valueentity::{
+    ValueEntityAction, ValueEntityDelete, ValueEntityReply, ValueEntityUpdate,
+};
+use prost_types::Any;
+
+/// One value entity and its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity {
+    service: &'static Service,
+    state: String,
+}
+
+/// What a command comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// What becomes of the stored value; `None`: it stays.
+    pub change: Option<Change>,
+    /// Side effects, in order.
+    pub effects: Vec<SideEffect>,
+    /// What the client gets.
+    pub action: Action,
+}
+
+/// A change of the stored value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Another value takes its place.
+    Update(Any),
+    /// It is removed.
+    Delete,
+}
+
+impl Entity {
+    /// A fresh entity of a value entity TCK service, or `None` if there is no service of this name.
+    pub fn new(service: &str) -> Option<Entity> {
+        let service = Service::named(service, names::VALUE_ENTITY)?;
+        Some(Entity {
+            service,
+            state: String::new(),
+        })
+    }
+
+    /// The state; empty if nothing is stored.
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
+    /// The entity begins with a stored value.
+    ///
+    /// # Errors
+    /// The value is not one of this service.
+    pub fn restore(&mut self, value: &Any) -> Result<(), ModelError> {
+        expect_state(self.service)?;
+        let Persisted { value } = unpack(value)?;
+        self.state = value;
+        Ok(())
+    }
+
+    /// The stored value was changed.
+    ///
+    /// # Errors
+    /// The new value is not one of this service.
+    pub fn apply(&mut self, change: &Change) -> Result<(), ModelError> {
+        match change {
+            Change::Update(value) => self.restore(value)?,
+            Change::Delete => self.state.clear(),
+        }
+        Ok(())
+    }
+
+    /// One command. The entity changes as the outcome says, so not at all if the command fails.
+    ///
+    /// # Errors
+    /// The service has no such method, or the payload is not a request.
+    pub fn handle(&mut self, method: &str, payload: &Any) -> Result<Outcome, ModelError> {
+        expect_method(self.service, method)?;
+        let request: Request = unpack(payload)?;
+        let outcome = if self.service.is_model() {
+            self.process(request)
+        } else {
+            Outcome::of(Action::reply(&Response::default()))
+        };
+        Ok(outcome)
+    }
+
+    fn process(&mut self, request: Request) -> Outcome {
+        let mut state = self.state.clone();
+        let (mut change, mut effects, mut forward) = (None, Vec::new(), None);
+        let wanted = request.actions.into_iter();
+        for action in wanted.filter_map(|action| action.action) {
+            match action {
+                Wanted::Update(update) => {
+                    state.clone_from(&update.value);
+                    let value = update.value;
+                    change = Some(Change::Update(pack(&Persisted { value })));
+                }
+                Wanted::Delete(_) => {
+                    state.clear();
+                    change = Some(Change::Delete);
+                }
+                Wanted::Forward(to) => {
+                    forward = Some(Action::forward(&spec::VALUE_ENTITY_TWO, &request_to(to.id)));
+                }
+                Wanted::Effect(on) => effects.push(side_effect(
+                    &spec::VALUE_ENTITY_TWO,
+                    &request_to(on.id),
+                    on.synchronous,
+                )),
+                Wanted::Fail(fail) => return Outcome::of(Action::Failure(fail.message)),
+            }
+        }
+        self.state.clone_from(&state);
+        Outcome {
+            change,
+            effects,
+            action: forward.unwrap_or_else(|| Action::reply(&Response { message: state })),
+        }
+    }
+}
+
+impl Outcome {
+    /// Nothing but what the client gets.
+    fn of(action: Action) -> Outcome {
+        Outcome {
+            change: None,
+            effects: Vec::new(),
+            action,
+        }
+    }
+
+    /// The message that a function sends for this outcome of a command.
+    pub fn into_reply(self, command_id: i64) -> ValueEntityReply {
+        ValueEntityReply {
+            command_id,
+            client_action: Some(self.action.into_client_action(command_id)),
+            side_effects: self.effects,
+            state_action: self.change.map(Change::into_state_action),
+        }
+    }
+}
+
+impl Change {
+    fn into_state_action(self) -> ValueEntityAction {
+        let action = match self {
+            Change::Update(value) => StateAction::Update(ValueEntityUpdate { value: Some(value) }),
+            Change::Delete => StateAction::Delete(ValueEntityDelete {}),
+        };
+        ValueEntityAction {
+            action: Some(action),
+        }
+    }
+}
+
+fn request_to(id: String) -> Request {
+    Request {
+        id,
+        actions: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
