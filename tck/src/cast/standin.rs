@@ -87,7 +87,7 @@ impl Session {
                 match payload {
                     Some(payload) if kind.streams_out => {
                         let replies = oracle::respond(&command.service, &command.name, &payload);
-                        Ok(encoded(EntityType::Action, replies))
+                        Ok(encoded(EntityType::Action, replies.into_iter().flatten()))
                     }
                     payload => {
                         requests.extend(payload);

@@ -164,7 +164,9 @@ impl Chart {
 
 /// What the model refuses stays unanswered here; the play then finds out and says why.
 fn call(target: &str, request: &Request, outcome: Option<Outcome>) -> StepKind {
-    let mut answer = outcome.map_or_else(Answer::default, |o| answer_of(HERE, &o.into(), PACKAGE));
+    let mut answer = outcome.map_or_else(Answer::default, |o| {
+        answer_of(HERE, &o.into_reply(0).into(), PACKAGE)
+    });
     for asked in answer
         .effects
         .iter_mut()

@@ -1,13 +1,13 @@
 //! What the model answers, in the terms of [`super::protocol`]: for charts that leave an answer open, and for the
 //! kit's own user function.
 
-use super::protocol::{Begin, Reply};
-use crate::model::event_sourced;
+use super::protocol::{Begin, Change, Reply};
+use crate::model::{action, event_sourced, value_entity};
 use prost_types::Any;
 
-/// Is there a model of this service?
-pub fn knows(service: &str) -> bool {
-    Entity::new(service).is_some()
+/// Is there a model of this method?
+pub fn knows(service: &str, method: &str) -> bool {
+    Entity::new(service).is_some() || action::Method::named(service, method).is_ok()
 }
 
 /// The model of one entity.
@@ -15,12 +15,15 @@ pub fn knows(service: &str) -> bool {
 pub enum Entity {
     /// Of an event sourced one.
     EventSourced(event_sourced::Entity),
+    /// Of a value entity.
+    Value(value_entity::Entity),
 }
 
 impl Entity {
     /// A fresh entity of a TCK service, or `None` if there is no model of it.
     pub fn new(service: &str) -> Option<Entity> {
-        event_sourced::Entity::new(service).map(Entity::EventSourced)
+        let event_sourced = event_sourced::Entity::new(service).map(Entity::EventSourced);
+        event_sourced.or_else(|| value_entity::Entity::new(service).map(Entity::Value))
     }
 
     /// What init says. A state that the model can't read is left alone: the judge has its word on it.
@@ -31,15 +34,18 @@ impl Entity {
                     let _ = entity.restore(*sequence, snapshot);
                 }
             }
+            Entity::Value(entity) => {
+                if let Some(value) = &begin.value {
+                    let _ = entity.restore(value);
+                }
+            }
         }
     }
 
     /// A replayed event.
     pub fn apply(&mut self, sequence: i64, event: &Any) {
-        match self {
-            Entity::EventSourced(entity) => {
-                let _ = entity.apply(sequence, event);
-            }
+        if let Entity::EventSourced(entity) = self {
+            let _ = entity.apply(sequence, event);
         }
     }
 
@@ -54,37 +60,37 @@ impl Entity {
                     }
                 }
             }
+            Entity::Value(entity) => {
+                let _ = match &reply.value {
+                    Some(Change::Update(Some(value))) => entity.restore(value),
+                    Some(Change::Delete) => entity.apply(&value_entity::Change::Delete),
+                    Some(Change::Update(None) | Change::Unset) | None => Ok(()),
+                };
+            }
         }
     }
 
     /// A command; `None`: the model doesn't know it.
     pub fn handle(&mut self, method: &str, payload: &Any) -> Option<Reply> {
-        match self {
-            Entity::EventSourced(entity) => entity.handle(method, payload).ok().map(Reply::from),
-        }
+        Some(match self {
+            Entity::EventSourced(entity) => {
+                entity.handle(method, payload).ok()?.into_reply(0).into()
+            }
+            Entity::Value(entity) => entity.handle(method, payload).ok()?.into_reply(0).into(),
+        })
     }
 }
 
-impl From<event_sourced::Outcome> for Reply {
-    fn from(outcome: event_sourced::Outcome) -> Reply {
-        let reply = outcome.into_reply(0);
-        Reply {
-            command_id: 0,
-            action: reply.client_action.and_then(|action| action.action),
-            side_effects: reply.side_effects,
-            events: reply.events,
-            snapshot: reply.snapshot,
-            value: None,
-        }
-    }
-}
-
-/// What an action answers to one request: any number of messages where its answer streams, else one.
-pub fn respond(_service: &str, _method: &str, _payload: &Any) -> Vec<Reply> {
-    Vec::new()
+/// What an action answers to one request: any number of messages where its answer streams, else one; `None`: the
+/// model doesn't know it.
+pub fn respond(service: &str, method: &str, payload: &Any) -> Option<Vec<Reply>> {
+    let outcomes = action::respond(service, method, payload).ok()?;
+    let reply = |outcome: action::Outcome| outcome.into_response().into();
+    Some(outcomes.into_iter().map(reply).collect())
 }
 
 /// What an action whose answer doesn't stream makes of all its requests; `None`: the model doesn't know it.
-pub fn answer(_service: &str, _method: &str, _payloads: &[Any]) -> Option<Reply> {
-    None
+pub fn answer(service: &str, method: &str, payloads: &[Any]) -> Option<Reply> {
+    let outcome = action::answer(service, method, payloads).ok()?;
+    Some(outcome.into_response().into())
 }

@@ -260,7 +260,7 @@ impl<'a> Checker<'a> {
         if call.answer.is_unwritten()
             && call.stream.is_none()
             && !silent
-            && !oracle::knows(&service)
+            && !oracle::knows(&service, method.name())
         {
             let text = format!(
                 "nothing is written about the answer, and the kit has no model of {service}"

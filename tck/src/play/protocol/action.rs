@@ -58,6 +58,20 @@ impl Kind {
     }
 }
 
+impl From<wire::ActionResponse> for Reply {
+    fn from(response: wire::ActionResponse) -> Reply {
+        Reply {
+            action: response.response.map(|response| match response {
+                Response::Failure(failure) => Action::Failure(failure),
+                Response::Reply(reply) => Action::Reply(reply),
+                Response::Forward(forward) => Action::Forward(forward),
+            }),
+            side_effects: response.side_effects,
+            ..Reply::default()
+        }
+    }
+}
+
 impl Protocol for Actions {
     fn read_in(&self, bytes: &[u8]) -> FromProxy {
         let message = match wire::ActionCommand::decode(bytes) {
@@ -82,15 +96,7 @@ impl Protocol for Actions {
     fn read_out(&self, bytes: &[u8]) -> FromFunction {
         match wire::ActionResponse::decode(bytes) {
             Err(error) => FromFunction::Garbage(error.to_string()),
-            Ok(response) => FromFunction::Reply(Reply {
-                action: response.response.map(|response| match response {
-                    Response::Failure(failure) => Action::Failure(failure),
-                    Response::Reply(reply) => Action::Reply(reply),
-                    Response::Forward(forward) => Action::Forward(forward),
-                }),
-                side_effects: response.side_effects,
-                ..Reply::default()
-            }),
+            Ok(response) => FromFunction::Reply(response.into()),
         }
     }
 

@@ -17,6 +17,19 @@ fn stream_in(message: In) -> Vec<u8> {
     wire::EventSourcedStreamIn { message }.encode_to_vec()
 }
 
+impl From<wire::EventSourcedReply> for Reply {
+    fn from(reply: wire::EventSourcedReply) -> Reply {
+        Reply {
+            command_id: reply.command_id,
+            action: reply.client_action.and_then(|action| action.action),
+            side_effects: reply.side_effects,
+            events: reply.events,
+            snapshot: reply.snapshot,
+            value: None,
+        }
+    }
+}
+
 impl Protocol for EventSourced {
     fn read_in(&self, bytes: &[u8]) -> FromProxy {
         let message = match wire::EventSourcedStreamIn::decode(bytes) {
@@ -51,14 +64,7 @@ impl Protocol for EventSourced {
         match message {
             None => FromFunction::Empty,
             Some(Out::Failure(failure)) => FromFunction::Failure(failure),
-            Some(Out::Reply(reply)) => FromFunction::Reply(Reply {
-                command_id: reply.command_id,
-                action: reply.client_action.and_then(|action| action.action),
-                side_effects: reply.side_effects,
-                events: reply.events,
-                snapshot: reply.snapshot,
-                value: None,
-            }),
+            Some(Out::Reply(reply)) => FromFunction::Reply(reply.into()),
         }
     }
 

@@ -18,6 +18,22 @@ fn stream_in(message: In) -> Vec<u8> {
     wire::ValueEntityStreamIn { message }.encode_to_vec()
 }
 
+impl From<wire::ValueEntityReply> for Reply {
+    fn from(reply: wire::ValueEntityReply) -> Reply {
+        Reply {
+            command_id: reply.command_id,
+            action: reply.client_action.and_then(|action| action.action),
+            side_effects: reply.side_effects,
+            value: reply.state_action.map(|state| match state.action {
+                None => Change::Unset,
+                Some(Action::Update(update)) => Change::Update(update.value),
+                Some(Action::Delete(_)) => Change::Delete,
+            }),
+            ..Reply::default()
+        }
+    }
+}
+
 impl Protocol for ValueEntity {
     fn read_in(&self, bytes: &[u8]) -> FromProxy {
         let message = match wire::ValueEntityStreamIn::decode(bytes) {
@@ -47,17 +63,7 @@ impl Protocol for ValueEntity {
         match message {
             None => FromFunction::Empty,
             Some(Out::Failure(failure)) => FromFunction::Failure(failure),
-            Some(Out::Reply(reply)) => FromFunction::Reply(Reply {
-                command_id: reply.command_id,
-                action: reply.client_action.and_then(|action| action.action),
-                side_effects: reply.side_effects,
-                value: reply.state_action.map(|state| match state.action {
-                    None => Change::Unset,
-                    Some(Action::Update(update)) => Change::Update(update.value),
-                    Some(Action::Delete(_)) => Change::Delete,
-                }),
-                ..Reply::default()
-            }),
+            Some(Out::Reply(reply)) => FromFunction::Reply(reply.into()),
         }
     }
 

@@ -108,14 +108,20 @@ impl Agreement<'_> {
                 return;
             };
             let payload = any(method, request.encode_to_vec());
-            waiting.extend(oracle::respond(&service, method.name(), &payload));
+            match oracle::respond(&service, method.name(), &payload) {
+                Some(replies) => waiting.extend(replies),
+                None => return,
+            }
         }
         for line in &stream.lines {
             if let Some(request) = &line.request {
                 let Some(payload) = self.payload(request, method) else {
                     return;
                 };
-                waiting.extend(oracle::respond(&service, method.name(), &payload));
+                match oracle::respond(&service, method.name(), &payload) {
+                    Some(replies) => waiting.extend(replies),
+                    None => return,
+                }
             }
             if let Some(answer) = &line.answer {
                 match waiting.pop_front() {
