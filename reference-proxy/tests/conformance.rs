@@ -29,6 +29,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "durable",
         "--data-dir",
         "{data}",
+        "--relay-timeout",
+        "{relay_timeout}ms",
+        "--half-close-timeout",
+        "{half_close_timeout}ms",
     ];
     let proxy = Party {
         command: command.map(str::to_owned).to_vec(),

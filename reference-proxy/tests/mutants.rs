@@ -22,6 +22,10 @@ fn every_broken_proxy_is_caught_under_the_right_name() {
         "{function}",
         "--journal",
         "memory",
+        "--relay-timeout",
+        "{relay_timeout}ms",
+        "--half-close-timeout",
+        "{half_close_timeout}ms",
     ];
     let proxy = system::Party {
         command: command.map(str::to_owned).to_vec(),

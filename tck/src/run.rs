@@ -10,7 +10,7 @@ use crate::report::{
 };
 use crate::requirement::Requirements;
 use crate::scenario::{Fault, Raw, Role, Scenario, StepKind, check};
-use crate::system::{System, Waivers};
+use crate::system::{Setting, System, Waivers};
 use crate::{cast, explore, judge};
 use cast::Limits;
 pub use mutants::{Fate, Fates, mutants};
@@ -64,7 +64,8 @@ pub enum Progress<'a> {
 
 /// Does this scenario change or kill its subject, so that it needs one of its own?
 pub fn needs_own_subject(scenario: &Scenario) -> bool {
-    let mut own = scenario.spec.is_some();
+    let set = |need: &String| Setting::of(need).is_some();
+    let mut own = scenario.spec.is_some() || scenario.needs.iter().any(set);
     check::each(&scenario.chart, &mut |step| {
         own |= matches!(
             step.kind,

@@ -8,12 +8,14 @@ mod launch;
 mod log;
 mod process;
 mod read;
+mod setting;
 #[cfg(test)]
 mod tests;
 mod waivers;
 
 pub use launch::{Launch, StartError};
 pub use process::{Managed, Probe};
+pub use setting::Setting;
 pub use waivers::{Waiver, Waivers, glob};
 
 use crate::scenario::check::FEATURES;
@@ -75,8 +77,10 @@ pub struct Party {
     pub address: Option<SocketAddr>,
     /// The program and its arguments. `{listen}` (host and port), `{host}` and `{port}` stand for where it shall
     /// listen. For a proxy also: `{function}`, `{function_host}` and `{function_port}` for where the function is,
-    /// `{data}` for a folder of its own that survives its restarts, `{passivation}` for a short passivation
-    /// timeout in milliseconds.
+    /// `{data}` for a folder of its own that survives its restarts, and milliseconds: `{passivation}` for a short
+    /// passivation timeout, `{relay_timeout}` and `{half_close_timeout}` for how long the proxy waits for an answer
+    /// and for the end of a half-closed stream. These two are the specification's, but for scenarios that wait for
+    /// them and so need a proxy that can be told.
     ///
     /// The process stays in the foreground and ends on SIGTERM: when it ends, all that it started is killed.
     pub command: Vec<String>,
@@ -113,7 +117,12 @@ impl fmt::Display for Problem {
 }
 
 /// A feature that nobody declares: the kit can tell by itself.
-const TOLD: [&str; 2] = ["managed", "single-node"];
+const TOLD: [&str; 4] = [
+    "managed",
+    "single-node",
+    Setting::RELAY_TIMEOUT.feature,
+    Setting::HALF_CLOSE_TIMEOUT.feature,
+];
 /// A feature that a system has unless it says that it lacks it.
 const ASSUMED: [&str; 1] = ["http"];
 /// Placeholders of every command.
@@ -121,7 +130,12 @@ const LISTENING: [&str; 3] = ["listen", "host", "port"];
 /// Placeholders of a proxy's command that say where its function is.
 const CALLING: [&str; 3] = ["function", "function_host", "function_port"];
 /// The other placeholders of a proxy's command.
-const KEEPING: [&str; 2] = ["data", "passivation"];
+const KEEPING: [&str; 4] = [
+    "data",
+    "passivation",
+    Setting::RELAY_TIMEOUT.placeholder,
+    Setting::HALF_CLOSE_TIMEOUT.placeholder,
+];
 
 impl System {
     /// Reads a system file.
@@ -259,6 +273,9 @@ impl System {
         };
         for need in needs {
             let there = match need.as_str() {
+                told if let Some(setting) = Setting::of(told) => party
+                    .as_ref()
+                    .is_some_and(|party| party.mentions(setting.placeholder)),
                 "managed" => party
                     .as_ref()
                     .is_some_and(|party| !party.command.is_empty()),

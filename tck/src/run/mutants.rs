@@ -1,7 +1,7 @@
 //! Runs the mutants: each against the scenario that must kill it, which passes without the mutant's rules.
 
 use super::StageError;
-use super::stages::{BRIEF, READY};
+use super::stages::{BRIEF, READY, merged, placeholders, starts_the_proxy};
 use super::task::fresh;
 use crate::cast::door::{Behind, Door};
 use crate::cast::relay::Relay;
@@ -160,7 +160,7 @@ impl Laboratory {
         let (stage, _relays) = match mutates {
             Party::Function => self.broken_function(rules).await?,
             _ => self
-                .broken_proxy(rules)
+                .broken_proxy(scenario, rules)
                 .await
                 .map_err(|error| error.to_string())?,
         };
@@ -187,8 +187,12 @@ impl Laboratory {
         ))
     }
 
-    /// A proxy with a relay on each side.
-    async fn broken_proxy(&self, rules: Vec<Rule>) -> Result<(Stage, Vec<Relay>), StartError> {
+    /// A proxy with a relay on each side, started unless the chart does that.
+    async fn broken_proxy(
+        &self,
+        scenario: &Scenario,
+        rules: Vec<Rule>,
+    ) -> Result<(Stage, Vec<Relay>), StageError> {
         let missing = || {
             StartError::because(
                 "there is no proxy to make mutants of: name a system file that has one",
@@ -203,7 +207,8 @@ impl Laboratory {
         let cant =
             |error: std::io::Error| StartError::because(format!("the kit can't listen: {error}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cant)?;
-        let spec = model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64);
+        let brief = BRIEF.as_millis() as i64;
+        let spec = merged(scenario, model::spec::entity_spec_with_brief(brief))?;
         let door = Door::open(listener, Behind::Kit, spec).map_err(cant)?;
         let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
         let behind = Relay::open(door.address(), call, back, rules.clone())
@@ -213,21 +218,25 @@ impl Laboratory {
         let name = format!("cloudstate-tck-mutant-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).map_err(cant)?;
-        let values = [
-            ("function", behind.address().to_string()),
-            ("function_host", behind.address().ip().to_string()),
-            ("function_port", behind.address().port().to_string()),
-            ("data", folder.display().to_string()),
-            ("passivation", BRIEF.as_millis().to_string()),
-        ];
+        system
+            .has(&scenario.needs, Role::Proxy)
+            .map_err(StartError::because)?;
+        let data = folder.display().to_string();
+        let values = placeholders(behind.address(), data, &scenario.needs);
         let mut process = system.process(party, &values)?;
-        process.start().await?;
-        tokio::select! {
-            () = door.discovered() => {}
-            () = tokio::time::sleep(READY) => return Err(process.error("it did not call discover in time")),
-            how = process.ends() => return Err(process.error(format!("it ended early: {how}"))),
+        if !starts_the_proxy(scenario) {
+            process.start().await?;
+            tokio::select! {
+                () = door.discovered() => {}
+                () = tokio::time::sleep(READY) => {
+                    return Err(process.error("it did not call discover in time").into());
+                }
+                how = process.ends() => {
+                    return Err(process.error(format!("it ended early: {how}")).into());
+                }
+            }
+            process.accepts(READY).await?;
         }
-        process.accepts(READY).await?;
         let (call, back) = (Direction::ClientToProxy, Direction::ProxyToClient);
         let front = Relay::open(process.address(), call, back, rules)
             .await

@@ -9,8 +9,8 @@ use crate::play::expand;
 use crate::play::protocol;
 use crate::play::script::Script;
 use crate::scenario::message::{self, Scope};
-use crate::scenario::{Node, Role, Scenario, Value};
-use crate::system::{Party, StartError, System};
+use crate::scenario::{Node, Role, Scenario, StepKind, Value};
+use crate::system::{Party, Setting, StartError, System};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
     EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
@@ -111,7 +111,7 @@ impl Stages {
             Role::Sdk => stages.shared = stages.sdk().await?,
             Role::Proxy => {
                 let spec = model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64);
-                stages.shared = stages.proxy(spec, true).await?;
+                stages.shared = stages.proxy(spec, true, &[]).await?;
             }
             Role::Stack => stages.stack(passivates).await?,
         }
@@ -215,7 +215,7 @@ impl Stages {
         let (function, spec) = self.function().await?;
         let address = function.address();
         self.spec = Some(spec.clone());
-        self.shared = self.behind(function, spec.clone()).await?;
+        self.shared = self.behind(function, spec.clone(), &[]).await?;
         let managed = self
             .system
             .proxy
@@ -231,19 +231,24 @@ impl Stages {
                     strategy: Some(Strategy::Timeout(timeout)),
                 });
             }
-            self.brief = Some(self.behind(Subject::at(address), brief).await?);
+            self.brief = Some(self.behind(Subject::at(address), brief, &[]).await?);
         }
         Ok(())
     }
 
-    async fn behind(&self, function: Subject, spec: EntitySpec) -> Result<Stage, StageError> {
+    async fn behind(
+        &self,
+        function: Subject,
+        spec: EntitySpec,
+        needs: &[String],
+    ) -> Result<Stage, StageError> {
         let behind = Behind::Function(function.address());
         // The kit stands for the function: it announces the edition's version, so that what a function from
         // before announcements does can be told apart from what it announces.
         let mut spec = spec;
         let info = spec.service_info.get_or_insert_default();
         (info.protocol_major_version, info.protocol_minor_version) = (0, 2);
-        let (door, proxy) = self.proxy_at(spec, behind, true).await?;
+        let (door, proxy) = self.proxy_at(spec, behind, true, needs).await?;
         Ok(Stage {
             function: Some(function),
             proxy: Some(proxy),
@@ -252,8 +257,13 @@ impl Stages {
         })
     }
 
-    async fn proxy(&self, spec: EntitySpec, start: bool) -> Result<Stage, StageError> {
-        let (door, proxy) = self.proxy_at(spec, Behind::Kit, start).await?;
+    async fn proxy(
+        &self,
+        spec: EntitySpec,
+        start: bool,
+        needs: &[String],
+    ) -> Result<Stage, StageError> {
+        let (door, proxy) = self.proxy_at(spec, Behind::Kit, start, needs).await?;
         Ok(Stage {
             proxy: Some(proxy),
             door: Some(door),
@@ -267,6 +277,7 @@ impl Stages {
         spec: EntitySpec,
         behind: Behind,
         start: bool,
+        needs: &[String],
     ) -> Result<(Door, Subject), StageError> {
         let party = self.party(false)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -281,13 +292,7 @@ impl Stages {
         if let Some(address) = party.address {
             return Ok((door, Subject::at(address)));
         }
-        let values = [
-            ("function", door.address().to_string()),
-            ("function_host", door.address().ip().to_string()),
-            ("function_port", door.address().port().to_string()),
-            ("data", self.folders.next()?),
-            ("passivation", BRIEF.as_millis().to_string()),
-        ];
+        let values = placeholders(door.address(), self.folders.next()?, needs);
         let mut process = self.system.process(party, &values)?;
         if start {
             process.start().await?;
@@ -307,10 +312,7 @@ impl Stages {
 
     /// A stage that one scenario has to itself; what its chart starts is not started yet.
     pub async fn own(&self, scenario: &Scenario) -> Result<Stage, StageError> {
-        let starts = scenario
-            .chart
-            .first()
-            .is_some_and(|step| matches!(step.kind, crate::scenario::StepKind::Start(_)));
+        let needs = &scenario.needs;
         match self.role {
             Role::Sdk => {
                 let (function, _) = self.function().await?;
@@ -324,11 +326,11 @@ impl Stages {
                     scenario,
                     model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64),
                 )?;
-                self.proxy(spec, !starts).await
+                self.proxy(spec, !starts_the_proxy(scenario), needs).await
             }
             Role::Stack => {
                 let (function, spec) = self.function().await?;
-                self.behind(function, spec).await
+                self.behind(function, spec, needs).await
             }
         }
     }
@@ -418,6 +420,29 @@ impl Stages {
     }
 }
 
+/// The chart begins with the proxy's start, so that nobody else starts it.
+pub(super) fn starts_the_proxy(scenario: &Scenario) -> bool {
+    let first = scenario.chart.first().map(|step| &step.kind);
+    matches!(first, Some(StepKind::Start(_)))
+}
+
+/// What stands for the placeholders of a proxy's command, beside where it listens.
+pub(super) fn placeholders(
+    function: SocketAddr,
+    data: String,
+    needs: &[String],
+) -> Vec<(&'static str, String)> {
+    let mut values = vec![
+        ("function", function.to_string()),
+        ("function_host", function.ip().to_string()),
+        ("function_port", function.port().to_string()),
+        ("data", data),
+        ("passivation", BRIEF.as_millis().to_string()),
+    ];
+    values.extend(Setting::ALL.map(|setting| setting.value(needs)));
+    values
+}
+
 fn named<const N: usize>(fields: [(&str, String); N]) -> Vec<(String, String)> {
     let told = fields.into_iter().filter(|(_, value)| !value.is_empty());
     told.map(|(name, value)| (name.to_owned(), value)).collect()
@@ -438,7 +463,7 @@ fn services(script: &Script) -> BTreeSet<String> {
 
 /// The scenario's `spec` over the kit's: fields that it writes replace the kit's, one by one at the top and in
 /// the service info.
-fn merged(scenario: &Scenario, mut spec: EntitySpec) -> Result<EntitySpec, StageError> {
+pub(super) fn merged(scenario: &Scenario, mut spec: EntitySpec) -> Result<EntitySpec, StageError> {
     let Some(node) = &scenario.spec else {
         return Ok(spec);
     };

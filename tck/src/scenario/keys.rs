@@ -98,6 +98,8 @@ pub const FEATURES: &[&str] = &[
     "http",
     "single-node",
     "two-nodes",
+    "relay-timeout",
+    "half-close-timeout",
 ];
 
 /// The names of the gRPC status codes, each at its number.

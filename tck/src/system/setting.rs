@@ -1,0 +1,52 @@
+//! How long a proxy waits for something: what its command can be told by a placeholder.
+//!
+//! The specification's times are too long for a test. A scenario that waits as long as the proxy does needs the
+//! setting as a feature; a proxy whose command has the placeholder offers it, and is started for that scenario alone
+//! with a short time. Everybody else meets the specification's.
+
+use std::time::Duration;
+
+/// One such time.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// What a scenario needs.
+    pub feature: &'static str,
+    /// What stands in the command; milliseconds take its place.
+    pub placeholder: &'static str,
+    /// The specification's.
+    usual: Duration,
+}
+
+/// For a scenario that needs it.
+const SHORT: Duration = Duration::from_millis(500);
+
+impl Setting {
+    /// For an answer of the user function.
+    pub const RELAY_TIMEOUT: Setting = Setting {
+        feature: "relay-timeout",
+        placeholder: "relay_timeout",
+        usual: Duration::from_secs(60),
+    };
+    /// For the end of a stream that the proxy has half-closed.
+    pub const HALF_CLOSE_TIMEOUT: Setting = Setting {
+        feature: "half-close-timeout",
+        placeholder: "half_close_timeout",
+        usual: Duration::from_secs(5),
+    };
+    /// All of them.
+    pub const ALL: [Setting; 2] = [Setting::RELAY_TIMEOUT, Setting::HALF_CLOSE_TIMEOUT];
+
+    /// The one that a feature is.
+    pub fn of(feature: &str) -> Option<Setting> {
+        Setting::ALL
+            .into_iter()
+            .find(|setting| setting.feature == feature)
+    }
+
+    /// What its placeholder stands for where these features are needed.
+    pub fn value(self, needs: &[String]) -> (&'static str, String) {
+        let needed = needs.iter().any(|need| need == self.feature);
+        let time = if needed { SHORT } else { self.usual };
+        (self.placeholder, time.as_millis().to_string())
+    }
+}
