@@ -800,6 +800,10 @@ impl Builder {
             type_url: format!("type.googleapis.com/{}", method.input().full_name()),
             value: payload.to_vec(),
         };
+        // The messages of a stream have plans of their own.
+        if method.is_server_streaming() {
+            return None;
+        }
         let outcome = if EntityType::of(&key.service) == Some(EntityType::Action) {
             let payloads = match call.stream {
                 None => vec![any],
@@ -1153,6 +1157,12 @@ fn read_returns(node: &Node) -> Returns {
         }
         Some(("$any", _)) => return Returns::Anything,
         _ => {}
+    }
+    if node.as_text() == Some("nothing") {
+        return Returns::Status {
+            codes: Vec::new(),
+            message: None,
+        };
     }
     let Some(status) = node.get("status") else {
         return Returns::Message(node.clone());
