@@ -111,7 +111,10 @@ impl Method {
     ///
     /// # Errors
     /// The payload is not a request of this method.
-    pub fn outcomes(self, payload: &Any) -> Result<impl Iterator<Item = Outcome>, ModelError> {
+    pub fn outcomes(
+        self,
+        payload: &Any,
+    ) -> Result<impl Iterator<Item = Outcome> + use<>, ModelError> {
         let (groups, reply) = if self.service.is_model() {
             let request: Request = unpack(payload)?;
             (request.groups, None)

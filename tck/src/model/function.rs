@@ -1,14 +1,20 @@
 //! (3) The model function: a user function like any other, made of the oracle. It is the subject that the kit
 //! is tried on, and half of a stack when no other function is at hand.
 
-use super::session::{Session, Step};
+mod action;
+
+use super::session::{Session, Stateful, Step};
 use super::spec::entity_spec;
+use super::{event_sourced, value_entity};
+use cloudstate_protocol::action::action_protocol_server::ActionProtocolServer;
 use cloudstate_protocol::cloudstate::entity_discovery_server::{
     EntityDiscovery, EntityDiscoveryServer,
 };
 use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo, UserFunctionError};
 use cloudstate_protocol::eventsourced::event_sourced_server::{EventSourced, EventSourcedServer};
 use cloudstate_protocol::eventsourced::{EventSourcedStreamIn, EventSourcedStreamOut};
+use cloudstate_protocol::valueentity::value_entity_server::{ValueEntity, ValueEntityServer};
+use cloudstate_protocol::valueentity::{ValueEntityStreamIn, ValueEntityStreamOut};
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use std::future::Future;
@@ -30,12 +36,21 @@ pub async fn serve(
         spec: entity_spec(),
         shutdown: shutdown.clone(),
     };
-    let entities = EventSourcedServer::new(function.clone())
-        .max_decoding_message_size(crate::wire::MESSAGE_LIMIT)
-        .max_encoding_message_size(crate::wire::MESSAGE_LIMIT);
+    let limit = crate::wire::MESSAGE_LIMIT;
+    let event_sourced = EventSourcedServer::new(function.clone())
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
+    let values = ValueEntityServer::new(function.clone())
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
+    let actions = ActionProtocolServer::new(function.clone())
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
     Server::builder()
         .add_service(EntityDiscoveryServer::new(function))
-        .add_service(entities)
+        .add_service(event_sourced)
+        .add_service(values)
+        .add_service(actions)
         // Answers are small and awaited: Nagle's algorithm would hold each back.
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
@@ -73,18 +88,42 @@ impl EventSourced for Function {
         &self,
         request: Request<Streaming<EventSourcedStreamIn>>,
     ) -> Result<Response<Self::handleStream>, Status> {
-        let answers = answers(request.into_inner()).map(Ok);
-        Ok(Response::new(
-            answers.take_until(self.shutdown.clone()).boxed(),
-        ))
+        Ok(self.entity::<event_sourced::Entity>(request))
+    }
+}
+
+#[tonic::async_trait]
+impl ValueEntity for Function {
+    type handleStream = BoxStream<'static, Result<ValueEntityStreamOut, Status>>;
+
+    async fn handle(
+        &self,
+        request: Request<Streaming<ValueEntityStreamIn>>,
+    ) -> Result<Response<Self::handleStream>, Status> {
+        Ok(self.entity::<value_entity::Entity>(request))
+    }
+}
+
+impl Function {
+    /// The stream of a stateful entity.
+    fn entity<E>(
+        &self,
+        request: Request<Streaming<E::In>>,
+    ) -> Response<BoxStream<'static, Result<E::Out, Status>>>
+    where
+        E: Stateful<In: Send, Out: Send> + Send + Sync + 'static,
+    {
+        let answers = answers::<E>(request.into_inner()).map(Ok);
+        Response::new(answers.take_until(self.shutdown.clone()).boxed())
     }
 }
 
 /// The function's side of a stream: made when it is asked for, without a queue in between.
-fn answers(
-    incoming: Streaming<EventSourcedStreamIn>,
-) -> impl Stream<Item = EventSourcedStreamOut> + Send {
-    stream::unfold(Some((incoming, Session::default())), |open| async {
+fn answers<E>(incoming: Streaming<E::In>) -> impl Stream<Item = E::Out> + Send
+where
+    E: Stateful<In: Send, Out: Send> + Send + Sync + 'static,
+{
+    stream::unfold(Some((incoming, Session::<E>::default())), |open| async {
         let (mut incoming, mut session) = open?;
         loop {
             let step = match incoming.message().await {

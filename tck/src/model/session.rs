@@ -1,35 +1,80 @@
 //! (3) One entity's stream as the model function holds it: the protocol's function side, without the network.
+//!
+//! The same for every type of stateful entity; what differs is in [`Stateful`].
+
+mod wire;
 
 use super::ModelError;
-use super::event_sourced::Entity;
 use cloudstate_protocol::cloudstate::{Command, Failure};
-use cloudstate_protocol::eventsourced::event_sourced_stream_in::Message as In;
-use cloudstate_protocol::eventsourced::event_sourced_stream_out::Message as Out;
-use cloudstate_protocol::eventsourced::{
-    EventSourcedInit, EventSourcedStreamIn, EventSourcedStreamOut,
-};
+
+/// A type of stateful entity: the messages of its streams, and what they do.
+pub trait Stateful: Sized {
+    /// What the proxy sends.
+    type In;
+    /// What the function sends.
+    type Out;
+    /// What begins a stream.
+    type Init;
+    /// What is replayed after it.
+    type Event;
+
+    /// The member of a message; `None`: it has none.
+    fn read(message: Self::In) -> Option<Received<Self>>;
+
+    /// The entity's id, and the entity as it begins.
+    ///
+    /// # Errors
+    /// There is no such service, or the state is not one of it.
+    fn begin(init: Self::Init) -> Result<(String, Self), ModelError>;
+
+    /// Replay of one event.
+    ///
+    /// # Errors
+    /// The event does not belong here.
+    fn replay(&mut self, event: Self::Event) -> Result<(), ModelError>;
+
+    /// The reply to a command.
+    ///
+    /// # Errors
+    /// The model can't make sense of the command.
+    fn reply(&mut self, command: Command) -> Result<Self::Out, ModelError>;
+
+    /// The message that gives a stream up.
+    fn failure(failure: Failure) -> Self::Out;
+}
+
+/// A message of the proxy.
+#[derive(Debug)]
+pub enum Received<E: Stateful> {
+    /// The first one.
+    Init(E::Init),
+    /// Replay.
+    Event(E::Event),
+    /// Something to do.
+    Command(Command),
+}
 
 /// What a function does after a message.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum Step<Out> {
     /// Wait for the next message.
     Wait,
     /// Send this, then wait for the next message.
-    Send(EventSourcedStreamOut),
+    Send(Out),
     /// Send this failure, then end the stream.
-    Fail(EventSourcedStreamOut),
+    Fail(Out),
 }
 
 /// A stream, from its first message on.
-#[derive(Clone, Debug, Default)]
-pub struct Session {
-    activation: Option<Activation>,
+#[derive(Clone, Debug)]
+pub struct Session<E> {
+    activation: Option<Activation<E>>,
 }
 
 #[derive(Clone, Debug)]
-struct Activation {
+struct Activation<E> {
     entity_id: String,
-    entity: Entity,
+    entity: E,
     replaying: bool,
 }
 
@@ -39,36 +84,45 @@ struct Violation {
     description: String,
 }
 
-impl Session {
+impl<E> Default for Session<E> {
+    fn default() -> Self {
+        Session { activation: None }
+    }
+}
+
+impl<E: Stateful> Session<E> {
     /// One message of the proxy.
-    pub fn receive(&mut self, message: EventSourcedStreamIn) -> Step {
+    pub fn receive(&mut self, message: E::In) -> Step<E::Out> {
         match self.answer(message) {
             Ok(None) => Step::Wait,
-            Ok(Some(out)) => Step::Send(EventSourcedStreamOut { message: Some(out) }),
-            Err(violation) => Step::Fail(violation.into()),
+            Ok(Some(out)) => Step::Send(out),
+            Err(violation) => violation.fail::<E>(),
         }
     }
 
     /// A message of the proxy that could not be read.
-    pub fn unreadable(&self, reason: &str) -> Step {
-        Step::Fail(Violation::of(0, format!("the message cannot be read: {reason}")).into())
+    pub fn unreadable(&self, reason: &str) -> Step<E::Out> {
+        Violation::of(0, format!("the message cannot be read: {reason}")).fail::<E>()
     }
 
-    fn answer(&mut self, message: EventSourcedStreamIn) -> Result<Option<Out>, Violation> {
-        match (message.message, &mut self.activation) {
-            (Some(In::Init(init)), activation @ None) => {
+    fn answer(&mut self, message: E::In) -> Result<Option<E::Out>, Violation> {
+        match (E::read(message), &mut self.activation) {
+            (Some(Received::Init(init)), activation @ None) => {
                 *activation = Some(Activation::begin(init)?);
                 Ok(None)
             }
-            (Some(In::Init(_)), Some(_)) => Err(Violation::of(0, "a second init on one stream")),
-            (Some(In::Event(event)), Some(activation)) => {
-                let payload = event.payload.unwrap_or_default();
-                activation.replay(event.sequence, &payload)?;
+            (Some(Received::Init(_)), Some(_)) => {
+                Err(Violation::of(0, "a second init on one stream"))
+            }
+            (Some(Received::Event(event)), Some(activation)) => {
+                activation.replay(event)?;
                 Ok(None)
             }
-            (Some(In::Command(command)), Some(activation)) => activation.handle(command).map(Some),
-            (Some(In::Event(_)), None) => Err(Violation::of(0, "an event before init")),
-            (Some(In::Command(command)), None) => {
+            (Some(Received::Command(command)), Some(activation)) => {
+                activation.handle(command).map(Some)
+            }
+            (Some(Received::Event(_)), None) => Err(Violation::of(0, "an event before init")),
+            (Some(Received::Command(command)), None) => {
                 Err(Violation::of(command.id, "a command before init"))
             }
             (None, _) => Err(Violation::of(0, "an empty message")),
@@ -76,50 +130,40 @@ impl Session {
     }
 }
 
-impl Activation {
-    fn begin(init: EventSourcedInit) -> Result<Activation, Violation> {
-        let unknown = || format!("there is no service {:?} here", init.service_name);
-        let mut entity =
-            Entity::new(&init.service_name).ok_or_else(|| Violation::of(0, unknown()))?;
-        if let Some(snapshot) = init.snapshot {
-            let state = snapshot.snapshot.unwrap_or_default();
-            entity
-                .restore(snapshot.snapshot_sequence, &state)
-                .map_err(during_replay)?;
-        }
+impl<E: Stateful> Activation<E> {
+    fn begin(init: E::Init) -> Result<Activation<E>, Violation> {
+        let (entity_id, entity) = E::begin(init).map_err(before_commands)?;
         Ok(Activation {
-            entity_id: init.entity_id,
+            entity_id,
             entity,
             replaying: true,
         })
     }
 
-    fn replay(&mut self, sequence: i64, event: &prost_types::Any) -> Result<(), Violation> {
+    fn replay(&mut self, event: E::Event) -> Result<(), Violation> {
         if !self.replaying {
             return Err(Violation::of(0, "an event after a command"));
         }
-        self.entity.apply(sequence, event).map_err(during_replay)
+        self.entity.replay(event).map_err(before_commands)
     }
 
-    fn handle(&mut self, command: Command) -> Result<Out, Violation> {
+    fn handle(&mut self, command: Command) -> Result<E::Out, Violation> {
         self.replaying = false;
-        let violation = |description: String| Violation::of(command.id, description);
+        let id = command.id;
         if command.entity_id != self.entity_id {
-            return Err(violation(format!(
+            let text = format!(
                 "a command for entity {:?} on the stream of entity {:?}",
                 command.entity_id, self.entity_id
-            )));
+            );
+            return Err(Violation::of(id, text));
         }
-        let payload = command.payload.unwrap_or_default();
-        let outcome = self
-            .entity
-            .handle(&command.name, &payload)
-            .map_err(|error| violation(error.to_string()))?;
-        Ok(Out::Reply(outcome.into_reply(command.id)))
+        self.entity
+            .reply(command)
+            .map_err(|error| Violation::of(id, error.to_string()))
     }
 }
 
-fn during_replay(error: ModelError) -> Violation {
+fn before_commands(error: ModelError) -> Violation {
     Violation::of(0, error.to_string())
 }
 
@@ -130,18 +174,13 @@ impl Violation {
             description: description.into(),
         }
     }
-}
 
-impl From<Violation> for EventSourcedStreamOut {
-    fn from(violation: Violation) -> Self {
-        let failure = Failure {
-            command_id: violation.command_id,
-            description: format!("Protocol error: {}", violation.description),
+    fn fail<E: Stateful>(self) -> Step<E::Out> {
+        Step::Fail(E::failure(Failure {
+            command_id: self.command_id,
+            description: format!("Protocol error: {}", self.description),
             restart: false,
-        };
-        EventSourcedStreamOut {
-            message: Some(Out::Failure(failure)),
-        }
+        }))
     }
 }
 

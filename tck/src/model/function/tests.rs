@@ -3,6 +3,9 @@ use crate::model::event_sourced::Entity;
 use crate::model::pack;
 use crate::wire::Connection;
 use bytes::Bytes;
+use cloudstate_protocol::action::action_protocol_client::ActionProtocolClient;
+use cloudstate_protocol::action::action_protocol_server::ActionProtocol;
+use cloudstate_protocol::action::{ActionCommand, ActionResponse};
 use cloudstate_protocol::cloudstate::entity_discovery_client::EntityDiscoveryClient;
 use cloudstate_protocol::cloudstate::{Command, Failure};
 use cloudstate_protocol::eventsourced::event_sourced_client::EventSourcedClient;
@@ -11,10 +14,18 @@ use cloudstate_protocol::eventsourced::event_sourced_stream_out::Message as Out;
 use cloudstate_protocol::eventsourced::{
     EventSourcedEvent, EventSourcedInit, EventSourcedReply, EventSourcedSnapshot,
 };
+use cloudstate_protocol::tck::model::action as action_model;
+use cloudstate_protocol::tck::model::valueentity as value_model;
 use cloudstate_protocol::tck::model::{Emit, Persisted, RequestAction, request_action};
+use cloudstate_protocol::valueentity::value_entity_client::ValueEntityClient;
+use cloudstate_protocol::valueentity::value_entity_stream_in::Message as ValueIn;
+use cloudstate_protocol::valueentity::value_entity_stream_out::Message as ValueOut;
+use cloudstate_protocol::valueentity::{ValueEntityInit, ValueEntityInitState};
 use prost::Message as _;
 use prost_types::Any;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -268,5 +279,258 @@ async fn shutdown_ends_open_streams() {
     served.stop.send(()).unwrap();
     assert_eq!(proxy.from_function.message().await.unwrap(), None);
     drop((proxy, served.channel));
+    served.server.await.unwrap().unwrap();
+}
+
+// === Value entities ===
+
+#[tokio::test]
+async fn a_value_entity_begins_with_what_is_stored() {
+    let served = Served::start().await;
+    let service = "cloudstate.tck.model.valueentity.ValueEntityTckModel";
+    let value = Some(pack(&value_model::Persisted {
+        value: "A".to_owned(),
+    }));
+    let init = ValueIn::Init(ValueEntityInit {
+        service_name: service.to_owned(),
+        entity_id: "entity".to_owned(),
+        state: Some(ValueEntityInitState { value }),
+    });
+    let request = pack(&value_model::Request::default());
+    let messages = [init, ValueIn::Command(command(1, request.clone()))];
+    let messages = messages.map(|message| ValueEntityStreamIn {
+        message: Some(message),
+    });
+    let mut client = ValueEntityClient::new(served.channel.clone());
+    let mut answers = client
+        .handle(stream::iter(messages))
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(ValueOut::Reply(reply)) = answers.message().await.unwrap().unwrap().message else {
+        panic!("expected a reply")
+    };
+    let mut oracle = value_entity::Entity::new(service).unwrap();
+    oracle
+        .restore(&pack(&value_model::Persisted {
+            value: "A".to_owned(),
+        }))
+        .unwrap();
+    let expected = oracle.handle("Process", &request).unwrap().into_reply(1);
+    assert_eq!(reply, expected);
+    assert_eq!(answers.message().await.unwrap(), None);
+}
+
+// === Actions ===
+
+const ACTION: &str = "cloudstate.tck.model.action.ActionTckModel";
+
+fn naming(method: &str, payload: Option<Any>) -> ActionCommand {
+    ActionCommand {
+        service_name: ACTION.to_owned(),
+        name: method.to_owned(),
+        payload,
+        metadata: None,
+    }
+}
+
+fn further(payload: Any) -> ActionCommand {
+    ActionCommand {
+        payload: Some(payload),
+        ..ActionCommand::default()
+    }
+}
+
+/// A request with one group for each message, which is replied.
+fn replying(messages: &[&str]) -> Any {
+    use action_model::process_step::Step;
+    let group = |message: &&str| action_model::ProcessGroup {
+        steps: vec![action_model::ProcessStep {
+            step: Some(Step::Reply(action_model::Reply {
+                message: (*message).to_owned(),
+            })),
+        }],
+    };
+    pack(&action_model::Request {
+        groups: messages.iter().map(group).collect(),
+    })
+}
+
+fn responded(method: &str, request: &Any) -> Vec<ActionResponse> {
+    let outcomes = crate::model::action::respond(ACTION, method, request).unwrap();
+    outcomes
+        .into_iter()
+        .map(crate::model::action::Outcome::into_response)
+        .collect()
+}
+
+async fn rest(mut responses: Streaming<ActionResponse>) -> Vec<ActionResponse> {
+    let mut all = Vec::new();
+    while let Some(response) = responses.message().await.unwrap() {
+        all.push(response);
+    }
+    all
+}
+
+#[tokio::test]
+async fn one_request_is_answered_once_or_often() {
+    let served = Served::start().await;
+    let mut client = ActionProtocolClient::new(served.channel.clone());
+    let request = replying(&["one", "two"]);
+    let unary = client
+        .handle_unary(naming("ProcessUnary", Some(request.clone())))
+        .await
+        .unwrap();
+    assert_eq!(
+        [unary.into_inner()],
+        responded("ProcessUnary", &request)[..]
+    );
+    let streamed = client
+        .handle_streamed_out(naming("ProcessStreamedOut", Some(request.clone())))
+        .await
+        .unwrap();
+    assert_eq!(
+        rest(streamed.into_inner()).await,
+        responded("ProcessStreamedOut", &request)
+    );
+}
+
+#[tokio::test]
+async fn many_requests_are_answered_at_their_end() {
+    let served = Served::start().await;
+    let mut client = ActionProtocolClient::new(served.channel.clone());
+    let name = || naming("ProcessStreamedIn", None);
+    let requests = [name(), further(replying(&["one"])), further(replying(&[]))];
+    let response = client
+        .handle_streamed_in(stream::iter(requests))
+        .await
+        .unwrap();
+    assert_eq!(
+        [response.into_inner()],
+        responded("ProcessStreamedIn", &replying(&["one"]))[..]
+    );
+    let none = client
+        .handle_streamed_in(stream::iter([name()]))
+        .await
+        .unwrap();
+    assert_eq!(none.into_inner(), ActionResponse::default());
+}
+
+#[tokio::test]
+async fn a_duplex_call_answers_each_request_as_it_comes() {
+    let served = Served::start().await;
+    let mut client = ActionProtocolClient::new(served.channel.clone());
+    let (to_function, commands) = mpsc::unbounded_channel();
+    // The call is open before anything was sent on it.
+    let response = client.handle_streamed(UnboundedReceiverStream::new(commands));
+    let mut responses = response.await.unwrap().into_inner();
+    to_function.send(naming("ProcessStreamed", None)).unwrap();
+    for request in [replying(&["one", "two"]), replying(&[]), replying(&["x"])] {
+        to_function.send(further(request.clone())).unwrap();
+        for expected in responded("ProcessStreamed", &request) {
+            assert_eq!(responses.message().await.unwrap(), Some(expected));
+        }
+    }
+    drop(to_function);
+    assert_eq!(responses.message().await.unwrap(), None);
+}
+
+struct Commands;
+
+impl tonic::codec::Decoder for Commands {
+    type Item = ActionCommand;
+    type Error = Status;
+
+    fn decode(
+        &mut self,
+        bytes: &mut tonic::codec::DecodeBuf<'_>,
+    ) -> Result<Option<ActionCommand>, Status> {
+        ActionCommand::decode(bytes)
+            .map(Some)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+/// An endless call, and how many of its messages were read.
+fn endless(method: &str, request: Any) -> (Request<Streaming<ActionCommand>>, Arc<AtomicUsize>) {
+    let read = Arc::new(AtomicUsize::new(0));
+    let counter = read.clone();
+    let first = stream::iter([naming(method, None)]);
+    let frames = first.chain(stream::repeat(further(request)));
+    let body = frames.map(move |command| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        let message = command.encode_to_vec();
+        let mut frame = vec![0];
+        frame.extend((message.len() as u32).to_be_bytes());
+        frame.extend(message);
+        Ok::<_, Status>(http_body::Frame::data(Bytes::from(frame)))
+    });
+    let body = http_body_util::StreamBody::new(body);
+    let streaming = Streaming::new_request(Commands, body, None, None);
+    (Request::new(streaming), read)
+}
+
+#[tokio::test]
+async fn a_request_is_read_when_the_responses_before_it_have_gone() {
+    let function = Function {
+        spec: EntitySpec::default(),
+        shutdown: std::future::pending().boxed().shared(),
+    };
+    let (request, read) = endless("ProcessStreamed", replying(&["one", "two"]));
+    let mut responses = ActionProtocol::handle_streamed(&function, request)
+        .await
+        .unwrap()
+        .into_inner();
+    for requests in [1, 1, 2, 2, 3] {
+        responses.next().await.unwrap().unwrap();
+        assert_eq!(read.load(Ordering::SeqCst), 1 + requests);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_breaks_the_protocol_is_refused() {
+    let served = Served::start().await;
+    let mut client = ActionProtocolClient::new(served.channel.clone());
+    let payload = || Some(replying(&[]));
+    for (wrong, text) in [
+        (naming("Nothing", payload()), "has no method \"Nothing\""),
+        (naming("ProcessStreamed", payload()), "another of the four"),
+        (naming("ProcessUnary", None), "expected a payload of type"),
+    ] {
+        let status = client.handle_unary(wrong).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        assert!(status.message().contains(text), "{}", status.message());
+    }
+    let streams = [
+        vec![],
+        vec![naming("ProcessStreamedIn", payload())],
+        vec![
+            naming("ProcessStreamedIn", None),
+            further(persisted("not a request")),
+        ],
+    ];
+    for commands in streams {
+        let status = client
+            .handle_streamed_in(stream::iter(commands))
+            .await
+            .unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    }
+}
+
+#[tokio::test]
+async fn shutdown_gives_up_open_calls_of_actions() {
+    let served = Served::start().await;
+    let mut client = ActionProtocolClient::new(served.channel.clone());
+    let (to_function, commands) = mpsc::unbounded_channel();
+    let response = client.handle_streamed(UnboundedReceiverStream::new(commands));
+    let mut responses = response.await.unwrap().into_inner();
+    to_function.send(naming("ProcessStreamed", None)).unwrap();
+    to_function.send(further(replying(&["one"]))).unwrap();
+    responses.message().await.unwrap().unwrap();
+    served.stop.send(()).unwrap();
+    let status = responses.message().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+    drop((responses, to_function, client, served.channel));
     served.server.await.unwrap().unwrap();
 }

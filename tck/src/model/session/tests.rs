@@ -1,6 +1,12 @@
 use super::*;
-use crate::model::pack;
-use cloudstate_protocol::eventsourced::{EventSourcedEvent, EventSourcedSnapshot};
+use crate::model::event_sourced::Entity;
+use crate::model::{pack, value_entity};
+use cloudstate_protocol::eventsourced::event_sourced_stream_in::Message as In;
+use cloudstate_protocol::eventsourced::event_sourced_stream_out::Message as Out;
+use cloudstate_protocol::eventsourced::{
+    EventSourcedEvent, EventSourcedInit, EventSourcedSnapshot, EventSourcedStreamIn,
+    EventSourcedStreamOut,
+};
 use cloudstate_protocol::tck::model::{Persisted, Request};
 use prost_types::Any;
 
@@ -32,7 +38,10 @@ fn command(id: i64) -> Command {
     }
 }
 
-fn receive(session: &mut Session, message: impl Into<Option<In>>) -> Step {
+fn receive(
+    session: &mut Session<Entity>,
+    message: impl Into<Option<In>>,
+) -> Step<EventSourcedStreamOut> {
     session.receive(EventSourcedStreamIn {
         message: message.into(),
     })
@@ -193,4 +202,105 @@ fn a_command_is_for_the_streams_entity_and_service() {
         .0,
         4
     );
+}
+
+mod values {
+    use super::*;
+    use cloudstate_protocol::tck::model::valueentity as model;
+    use cloudstate_protocol::valueentity::value_entity_stream_in::Message as In;
+    use cloudstate_protocol::valueentity::value_entity_stream_out::Message as Out;
+    use cloudstate_protocol::valueentity::{
+        ValueEntityInit, ValueEntityInitState, ValueEntityStreamIn,
+    };
+
+    const MODEL: &str = "cloudstate.tck.model.valueentity.ValueEntityTckModel";
+
+    fn init(state: Option<ValueEntityInitState>) -> In {
+        In::Init(ValueEntityInit {
+            service_name: MODEL.to_owned(),
+            entity_id: "entity".to_owned(),
+            state,
+        })
+    }
+
+    fn stored(value: &str) -> Option<ValueEntityInitState> {
+        let value = pack(&model::Persisted {
+            value: value.to_owned(),
+        });
+        Some(ValueEntityInitState { value: Some(value) })
+    }
+
+    fn command(id: i64) -> In {
+        In::Command(Command {
+            payload: Some(pack(&model::Request::default())),
+            ..super::command(id)
+        })
+    }
+
+    /// What is answered to the last of these messages.
+    fn last(messages: impl IntoIterator<Item = In>) -> Out {
+        let mut session = Session::<value_entity::Entity>::default();
+        let mut last = Step::Wait;
+        for message in messages {
+            let message = Some(message);
+            last = session.receive(ValueEntityStreamIn { message });
+        }
+        match last {
+            Step::Send(out) | Step::Fail(out) => out.message.unwrap(),
+            Step::Wait => panic!("no answer"),
+        }
+    }
+
+    fn reply(state: &str, id: i64) -> Out {
+        let mut entity = value_entity::Entity::new(MODEL).unwrap();
+        let value = state.to_owned();
+        entity.restore(&pack(&model::Persisted { value })).unwrap();
+        let request = pack(&model::Request::default());
+        Out::Reply(entity.handle("Process", &request).unwrap().into_reply(id))
+    }
+
+    #[test]
+    fn the_state_comes_with_init() {
+        assert_eq!(last([init(stored("A")), command(1)]), reply("A", 1));
+        let commands = [init(stored("A")), command(1), command(2)];
+        assert_eq!(last(commands), reply("A", 2));
+    }
+
+    #[test]
+    fn nothing_stored_has_two_forms() {
+        for state in [None, Some(ValueEntityInitState::default())] {
+            assert_eq!(last([init(state), command(1)]), reply("", 1));
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_a_value_of_the_service() {
+        let value = Some(Any::default());
+        let Out::Failure(failure) = last([init(Some(ValueEntityInitState { value }))]) else {
+            panic!("expected a failure")
+        };
+        assert!(
+            failure.description.starts_with("Protocol error: expected"),
+            "{}",
+            failure.description
+        );
+    }
+
+    #[test]
+    fn the_rules_of_streams_are_the_same() {
+        let refused = |messages: Vec<In>| match last(messages) {
+            Out::Failure(failure) => (failure.command_id, failure.description),
+            Out::Reply(reply) => panic!("expected a failure, got {reply:?}"),
+        };
+        let (id, text) = refused(vec![command(3)]);
+        assert_eq!(
+            (id, text.as_str()),
+            (3, "Protocol error: a command before init")
+        );
+        let (id, text) = refused(vec![init(None), init(None)]);
+        assert_eq!(
+            (id, text.as_str()),
+            (0, "Protocol error: a second init on one stream")
+        );
+    }
 }
