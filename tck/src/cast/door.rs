@@ -11,7 +11,7 @@ use crate::play::script::Script;
 use crate::scenario::service::EntityType;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use bytes::Bytes;
-use cloudstate_protocol::cloudstate::{EntitySpec, UserFunctionError};
+use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo, UserFunctionError};
 use prost::Message as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,10 @@ use tokio::sync::{mpsc, watch};
 #[derive(Clone, Debug)]
 pub enum Behind {
     /// The kit itself is the function.
-    Kit,
+    Kit {
+        /// It announces its spec as it is; else only what the proxy supports.
+        whole: bool,
+    },
     /// The real function; the kit watches.
     Function(SocketAddr),
 }
@@ -114,7 +117,7 @@ impl Door {
         let porter = Porter {
             claims: claims.clone(),
             behind,
-            spec: spec.encode_to_vec().into(),
+            spec: Arc::new(spec),
             discoveries: Arc::new(discoveries),
         };
         let mut serving = tokio::task::JoinSet::new();
@@ -190,7 +193,7 @@ impl Door {
 struct Porter {
     claims: Claims,
     behind: Behind,
-    spec: Bytes,
+    spec: Arc<EntitySpec>,
     discoveries: Arc<watch::Sender<Option<Bytes>>>,
 }
 
@@ -217,9 +220,22 @@ impl Porter {
         if let Some(owner) = self.claims.find(|_| false) {
             self.tell(&owner, &called.path, &called.metadata, info.clone());
         }
-        called.sender.send(self.spec.clone()).await;
+        let spec = self.spec_for(&info);
+        called.sender.send(spec.encode_to_vec().into()).await;
         called.sender.end(0, "").await;
         self.discoveries.send_replace(Some(info));
+    }
+
+    /// A proxy refuses what it doesn't support, so it is told of the rest only.
+    fn spec_for(&self, info: &[u8]) -> EntitySpec {
+        let mut spec = EntitySpec::clone(&self.spec);
+        let whole = matches!(self.behind, Behind::Kit { whole: true });
+        if let (false, Ok(info)) = (whole, ProxyInfo::decode(info)) {
+            let supported = |name: &String| info.supported_entity_types.contains(name);
+            spec.entities
+                .retain(|entity| supported(&entity.entity_type));
+        }
+        spec
     }
 
     async fn report(self, mut called: Called) {
@@ -318,7 +334,7 @@ impl Porter {
 
     async fn unclaimed(self, called: Called, seen: Vec<Event>) {
         match self.behind {
-            Behind::Kit => standin::answer(called, seen).await,
+            Behind::Kit { .. } => standin::answer(called, seen).await,
             Behind::Function(address) => hand_on(called, seen, address).await,
         }
     }

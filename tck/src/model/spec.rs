@@ -163,19 +163,12 @@ impl Service {
 
 /// What the model function answers to `discover`.
 pub fn entity_spec() -> EntitySpec {
-    spec_of(
-        |service| service.part != Part::Brief && event_sourced(service),
-        0,
-    )
+    spec_of(|service| service.part != Part::Brief, 0)
 }
 
 /// The same, with the copies of the models, which are passivated after so many idle milliseconds.
 pub fn entity_spec_with_brief(timeout_ms: i64) -> EntitySpec {
-    spec_of(event_sourced, timeout_ms)
-}
-
-fn event_sourced(service: &Service) -> bool {
-    service.entity_type == names::EVENT_SOURCED
+    spec_of(|_| true, timeout_ms)
 }
 
 fn spec_of(announced: impl Fn(&Service) -> bool, brief_timeout: i64) -> EntitySpec {

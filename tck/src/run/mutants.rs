@@ -209,7 +209,8 @@ impl Laboratory {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cant)?;
         let brief = BRIEF.as_millis() as i64;
         let spec = merged(scenario, model::spec::entity_spec_with_brief(brief))?;
-        let door = Door::open(listener, Behind::Kit, spec).map_err(cant)?;
+        let whole = scenario.spec.is_some();
+        let door = Door::open(listener, Behind::Kit { whole }, spec).map_err(cant)?;
         let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
         let behind = Relay::open(door.address(), call, back, rules.clone())
             .await

@@ -111,7 +111,7 @@ impl Stages {
             Role::Sdk => stages.shared = stages.sdk().await?,
             Role::Proxy => {
                 let spec = model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64);
-                stages.shared = stages.proxy(spec, true, &[]).await?;
+                stages.shared = stages.proxy(spec, false, true, &[]).await?;
             }
             Role::Stack => stages.stack(passivates).await?,
         }
@@ -260,10 +260,12 @@ impl Stages {
     async fn proxy(
         &self,
         spec: EntitySpec,
+        whole: bool,
         start: bool,
         needs: &[String],
     ) -> Result<Stage, StageError> {
-        let (door, proxy) = self.proxy_at(spec, Behind::Kit, start, needs).await?;
+        let behind = Behind::Kit { whole };
+        let (door, proxy) = self.proxy_at(spec, behind, start, needs).await?;
         Ok(Stage {
             proxy: Some(proxy),
             door: Some(door),
@@ -326,7 +328,9 @@ impl Stages {
                     scenario,
                     model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64),
                 )?;
-                self.proxy(spec, !starts_the_proxy(scenario), needs).await
+                let whole = scenario.spec.is_some();
+                self.proxy(spec, whole, !starts_the_proxy(scenario), needs)
+                    .await
             }
             Role::Stack => {
                 let (function, spec) = self.function().await?;
@@ -351,6 +355,9 @@ impl Stages {
         if self.role == Role::Stack && expand::passivates(&task.scenario) && self.brief.is_none() {
             return Err("it needs a second proxy, which the kit can't start".to_owned());
         }
+        if let Some(missing) = self.unsupported(&task.script) {
+            return Err(format!("the proxy doesn't support {missing}"));
+        }
         if let Some(spec) = &self.spec {
             let served: BTreeSet<&str> = spec
                 .entities
@@ -365,6 +372,16 @@ impl Stages {
             }
         }
         Ok(task)
+    }
+
+    /// The name of an entity type that a script needs and the proxy, by its own word, doesn't have.
+    fn unsupported(&self, script: &Script) -> Option<String> {
+        let info = ProxyInfo::decode(self.shared.door()?.announced()?).ok()?;
+        let types = script.calls.iter().filter_map(|call| call.entity_type);
+        let names = types.map(|entity_type| entity_type.name().to_owned());
+        names
+            .into_iter()
+            .find(|name| !info.supported_entity_types.contains(name))
     }
 
     /// After a subject died: everything is started anew.

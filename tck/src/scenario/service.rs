@@ -51,6 +51,12 @@ impl EntityType {
         found.map(|(_, entity_type)| *entity_type)
     }
 
+    /// The full name of the protocol's service, by which the type is announced.
+    pub fn name(self) -> &'static str {
+        let path = self.path().trim_start_matches('/');
+        path.split_once('/').map_or(path, |(name, _)| name)
+    }
+
     /// The path of the protocol's call for entities of this type; actions have four.
     pub fn path(self) -> &'static str {
         match self {
