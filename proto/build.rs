@@ -8,7 +8,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 /// Where imports are looked up. Each folder is one audience's part of the protocol.
 const ROOTS: [&str; 4] = ["protocol", "frontend", "tck", "third_party"];
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "cloudstate/entity.proto",
     "cloudstate/event_sourced.proto",
     "cloudstate/value_entity.proto",
@@ -22,6 +22,7 @@ const FILES: [&str; 15] = [
     "cloudstate/tck/model/crdt.proto",
     "cloudstate/tck/model/action.proto",
     "cloudstate/tck/model/eventlogeventing.proto",
+    "cloudstate/tck/model/entitykeys.proto",
     "google/api/annotations.proto",
     "google/api/httpbody.proto",
 ];

@@ -61,6 +61,11 @@ pub mod cloudstate {
             pub mod eventlogeventing {
                 tonic::include_proto!("cloudstate.tck.model.eventlogeventing");
             }
+
+            /// Package `cloudstate.tck.model.entitykeys`: services that tell entity keys apart.
+            pub mod entitykeys {
+                tonic::include_proto!("cloudstate.tck.model.entitykeys");
+            }
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Part {
     Two,
     /// Asks for a short passivation timeout, and answers as `Two` does.
     Configured,
+    /// Tells entity keys apart, for a proxy under test alone. The first method is answered as `Two` does.
+    Keys,
 }
 
 /// The event sourced model.
@@ -62,6 +64,13 @@ pub const EVENT_SOURCED_CONFIGURED: Service = Service {
     name: tck::EVENT_SOURCED_CONFIGURED,
     persistence_id: tck::EVENT_SOURCED_CONFIGURED_ID,
     part: Part::Configured,
+    ..EVENT_SOURCED_MODEL
+};
+/// With keys of every kind.
+pub const ENTITY_KEYS: Service = Service {
+    name: "cloudstate.tck.model.entitykeys.EntityKeys",
+    persistence_id: "entity-keys",
+    part: Part::Keys,
     ..EVENT_SOURCED_MODEL
 };
 
@@ -109,11 +118,12 @@ pub const ACTION_TWO: Service = Service {
 };
 
 /// All services of the kit.
-pub const SERVICES: [&Service; 10] = [
+pub const SERVICES: [&Service; 11] = [
     &EVENT_SOURCED_MODEL,
     &EVENT_SOURCED_BRIEF,
     &EVENT_SOURCED_TWO,
     &EVENT_SOURCED_CONFIGURED,
+    &ENTITY_KEYS,
     &VALUE_ENTITY_MODEL,
     &VALUE_ENTITY_BRIEF,
     &VALUE_ENTITY_TWO,
@@ -130,12 +140,12 @@ impl Service {
             .find(|service| service.name == name && service.entity_type == entity_type)
     }
 
-    /// The method; of the action model, the first one.
+    /// The method; of several, the first one.
     pub fn method(&self) -> &'static str {
         match self.part {
             Part::Model if self.entity_type == names::ACTION => "ProcessUnary",
             Part::Model | Part::Brief => "Process",
-            Part::Two | Part::Configured => "Call",
+            Part::Two | Part::Configured | Part::Keys => "Call",
         }
     }
 
@@ -146,7 +156,7 @@ impl Service {
 
     fn entity(&self, brief_timeout: i64) -> Entity {
         let timeout = match self.part {
-            Part::Model | Part::Two => None,
+            Part::Model | Part::Two | Part::Keys => None,
             Part::Brief => Some(brief_timeout),
             Part::Configured => Some(tck::PASSIVATION_TIMEOUT_MILLIS),
         };
@@ -163,10 +173,14 @@ impl Service {
 
 /// What the model function answers to `discover`.
 pub fn entity_spec() -> EntitySpec {
-    spec_of(|service| service.part != Part::Brief, 0)
+    spec_of(
+        |service| !matches!(service.part, Part::Brief | Part::Keys),
+        0,
+    )
 }
 
-/// The same, with the copies of the models, which are passivated after so many idle milliseconds.
+/// What the kit announces to a proxy under test: beside the models their copies, which are passivated after so many
+/// idle milliseconds, and the service with keys of every kind.
 pub fn entity_spec_with_brief(timeout_ms: i64) -> EntitySpec {
     spec_of(|_| true, timeout_ms)
 }

@@ -13,8 +13,9 @@ use crate::scenario::{Node, Role, Scenario, StepKind, Value};
 use crate::system::{Party, Setting, StartError, System};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
-    EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
+    Entity, EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
 };
+use cloudstate_protocol::descriptors::descriptor_set_of;
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 use std::collections::BTreeSet;
@@ -504,14 +505,13 @@ pub(super) fn merged(scenario: &Scenario, mut spec: EntitySpec) -> Result<Entity
         spec.proto = written.proto;
     }
     if has(node, "entities") {
-        if written
-            .entities
-            .iter()
-            .any(|e| e.service_name.starts_with("cloudstate.tck.model.action."))
-        {
-            spec.proto = cloudstate_protocol::descriptors::FILE_DESCRIPTOR_SET.to_vec();
-        }
         spec.entities = written.entities;
+        if !has(node, "proto") {
+            let pool = model::spec::descriptor_pool();
+            let described = |entity: &Entity| pool.get_service_by_name(&entity.service_name);
+            let files = spec.entities.iter().filter_map(described);
+            spec.proto = descriptor_set_of(files.map(|service| service.parent_file()));
+        }
     }
     if let (Some(info), Some(written)) = (node.get("service_info"), written.service_info) {
         let mine = spec.service_info.get_or_insert_default();

@@ -5,7 +5,7 @@ use super::node::Key;
 use super::{Call, Node, Party, Scenario, Value};
 use crate::model::spec::descriptor_pool;
 use cloudstate_protocol::descriptors::entity_key_fields;
-use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor, Value as Field};
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value as Field};
 
 /// What a service is to the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,15 +179,21 @@ pub fn request(
     scope: &Scope<'_>,
 ) -> Result<(DynamicMessage, String), MessageError> {
     let message = message::build(&request_node(call, input), input, scope)?;
-    let text = |value: &Field| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
     let keys = entity_key_fields(input);
     let id: Vec<String> = keys
         .iter()
-        .map(|key| text(&message.get_field(key)))
+        .map(|key| key_text(&key.kind(), &message.get_field(key)))
         .collect();
     Ok((message, id.join("-")))
+}
+
+/// A key field's part of the entity id.
+fn key_text(kind: &Kind, value: &Field) -> String {
+    match (value, kind) {
+        (Field::String(text), _) => text.clone(),
+        (Field::EnumNumber(number), Kind::Enum(names)) => names
+            .get_value(*number)
+            .map_or_else(|| number.to_string(), |value| value.name().to_owned()),
+        _ => value.to_string(),
+    }
 }
