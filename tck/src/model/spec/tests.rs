@@ -56,9 +56,14 @@ fn imports_come_before_their_users_and_nothing_else_comes() {
     let services = files.iter().flat_map(|file| &file.service);
     let services: HashSet<_> = services.map(|service| service.name()).collect();
     let expected = [
+        "ActionTckModel",
+        "ActionTwo",
+        "EventSourcedConfigured",
         "EventSourcedTckModel",
         "EventSourcedTwo",
-        "EventSourcedConfigured",
+        "ValueEntityConfigured",
+        "ValueEntityTckModel",
+        "ValueEntityTwo",
     ];
     assert_eq!(services, HashSet::from(expected));
 }
@@ -84,9 +89,17 @@ fn timeouts_are_asked_for_where_they_matter() {
         Strategy::Timeout(timeout) => Some(timeout.timeout),
     };
     let spec = entity_spec_with_brief(150);
-    let timeouts: Vec<_> = spec.entities.iter().map(timeout).collect();
-    assert_eq!(timeouts, [None, Some(150), None, Some(100), None]);
-    assert_eq!(entity_spec().entities.len(), 3);
+    let asked = spec.entities.iter().filter_map(|entity| {
+        let name = entity.service_name.rsplit('.').next()?;
+        Some((name, timeout(entity)?))
+    });
+    let expected = [
+        ("EventSourcedTckModelBrief", 150),
+        ("EventSourcedConfigured", 100),
+        ("ValueEntityTckModelBrief", 150),
+        ("ValueEntityConfigured", 100),
+    ];
+    assert_eq!(asked.collect::<Vec<_>>(), expected);
 }
 
 #[test]
