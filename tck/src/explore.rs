@@ -1,6 +1,6 @@
 //! (3)(7) Generated scenarios and their shrinking.
 //!
-//! A seed gives inputs of the model ([`mod@generate`]), the model's answers make them a chart ([`mod@expand`]),
+//! A seed gives inputs of the models ([`mod@generate`]), the models' answers make them charts ([`mod@expand`]),
 //! and where such a chart fails, fewer and simpler inputs are tried until the failure is small
 //! ([`mod@shrink`]).
 
@@ -12,7 +12,7 @@ pub use shrink::{Budget, shrink};
 
 use crate::scenario::Scenario;
 use expand::expand;
-use generate::{Input, Tree};
+use generate::{Plan, Tree};
 
 /// A generated scenario that remembers what it was made from.
 pub struct Generated {
@@ -42,11 +42,7 @@ impl Generated {
     }
 
     /// The same scenario with other inputs.
-    fn with(&self, inputs: &[Input]) -> Scenario {
-        expand(
-            self.scenario.id.clone(),
-            self.scenario.title.clone(),
-            inputs,
-        )
+    fn with(&self, plan: &Plan) -> Scenario {
+        expand(self.scenario.id.clone(), self.scenario.title.clone(), plan)
     }
 }

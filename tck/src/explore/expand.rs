@@ -1,22 +1,32 @@
 //! (3) From inputs to a scenario: names and values are given out, and the model says what is answered.
 
-use super::generate::{Ask, Input, Target, Text};
-use crate::model::event_sourced::{Entity, Outcome};
-use crate::model::pack;
-use crate::model::spec::{EVENT_SOURCED_MODEL, EVENT_SOURCED_TWO};
-use crate::play::protocol::answer_of;
-use crate::scenario::{Answer, Call, Node, Scenario, Source, Span, Step, StepKind, Value, message};
-use cloudstate_protocol::tck::model::request_action::Action as Wanted;
-use cloudstate_protocol::tck::model::{Effect, Emit, Fail, Forward, Request, RequestAction};
+mod action;
+
+use super::generate::{Ask, Input, Plan, Target, Text};
+use crate::model::spec::{self, Service, descriptor_pool};
+use crate::play::oracle::Entity;
+use crate::play::protocol::{Reply, answer_of};
+use crate::scenario::message::{self, Scope};
+use crate::scenario::{Answer, Call, Node, Scenario, Source, Span, Step, StepKind, Stream, Value};
+use cloudstate_protocol::payload::protobuf_type_url;
+use prost::Message as _;
+use prost_types::Any;
 use std::sync::Arc;
 
 /// The suite of all generated scenarios.
 pub const SUITE: &str = "generated";
 
 /// The scenario of these inputs.
-pub fn expand(id: String, title: String, inputs: &[Input]) -> Scenario {
-    let mut chart = Chart::default();
-    let steps = inputs.iter().map(|input| chart.step(input)).collect();
+pub fn expand(id: String, title: String, plan: &Plan) -> Scenario {
+    let mut chart = Chart::new(match plan {
+        Plan::EventSourced(_) => &EVENT_SOURCED,
+        Plan::Value(_) => &VALUE_ENTITY,
+        Plan::Action(_) => &ACTION,
+    });
+    let steps = match plan {
+        Plan::EventSourced(inputs) | Plan::Value(inputs) => chart.entity(inputs),
+        Plan::Action(inputs) => chart.actions(inputs),
+    };
     Scenario {
         source: Arc::new(Source {
             name: format!("{SUITE}/{id}"),
@@ -26,7 +36,7 @@ pub fn expand(id: String, title: String, inputs: &[Input]) -> Scenario {
         suite: SUITE.to_owned(),
         id,
         title,
-        service: EVENT_SOURCED_MODEL.name.to_owned(),
+        service: chart.models.model.name.to_owned(),
         verifies: Vec::new(),
         scripted: None,
         needs: Vec::new(),
@@ -39,12 +49,59 @@ pub fn expand(id: String, title: String, inputs: &[Input]) -> Scenario {
 /// A generated chart stands in no file.
 const HERE: Span = Span { start: 0, end: 0 };
 
-/// Package of the services; charts leave it out.
-const PACKAGE: &str = "cloudstate.tck.model";
+/// What a chart of one entity type is about.
+struct Models {
+    /// The model itself.
+    model: &'static Service,
+    /// Where its forwards and effects go.
+    two: &'static Service,
+    /// What [`Ask::Value`] is called, and the field with the text.
+    value: (&'static str, &'static str),
+}
+
+static EVENT_SOURCED: Models = Models {
+    model: &spec::EVENT_SOURCED_MODEL,
+    two: &spec::EVENT_SOURCED_TWO,
+    value: ("emit", "value"),
+};
+
+static VALUE_ENTITY: Models = Models {
+    model: &spec::VALUE_ENTITY_MODEL,
+    two: &spec::VALUE_ENTITY_TWO,
+    value: ("update", "value"),
+};
+
+static ACTION: Models = Models {
+    model: &spec::ACTION_MODEL,
+    two: &spec::ACTION_TWO,
+    value: ("reply", "message"),
+};
+
+impl Models {
+    /// The package of the services; charts leave it out.
+    fn package(&self) -> &'static str {
+        self.model
+            .name
+            .rsplit_once('.')
+            .map_or("", |(package, _)| package)
+    }
+
+    /// How a chart calls the second service.
+    fn call_two(&self) -> String {
+        self.short(&format!("{}.{}", self.two.name, self.two.method()))
+    }
+
+    fn short(&self, target: &str) -> String {
+        let local = target.strip_prefix(self.package());
+        let local = local.and_then(|rest| rest.strip_prefix('.'));
+        local.unwrap_or(target).to_owned()
+    }
+}
 
 /// What was given out in a chart so far.
 struct Chart {
-    /// The entity under exploration.
+    models: &'static Models,
+    /// The entity under exploration, if it is one.
     entity: Option<Entity>,
     /// The names of others.
     ids: Vec<String>,
@@ -52,87 +109,111 @@ struct Chart {
     texts: usize,
 }
 
-impl Default for Chart {
-    fn default() -> Self {
+impl Chart {
+    fn new(models: &'static Models) -> Chart {
         Chart {
-            entity: Entity::new(EVENT_SOURCED_MODEL.name),
+            models,
+            entity: Entity::new(models.model.name),
             ids: Vec::new(),
             texts: 0,
         }
     }
-}
 
-impl Chart {
-    /// It verifies nothing by name: what goes wrong is told by the kind of message.
-    fn step(&mut self, input: &Input) -> Step {
-        let kind = match input {
+    // === Steps ===
+
+    fn entity(&mut self, inputs: &[Input]) -> Vec<Step> {
+        inputs.iter().map(|input| step(self.input(input))).collect()
+    }
+
+    fn input(&mut self, input: &Input) -> StepKind {
+        let Models { model, two, .. } = self.models;
+        match input {
             Input::Process(asks) => {
-                let request = self.request(String::new(), asks);
-                let entity = self.entity.as_mut();
-                let outcome = entity.and_then(|entity| {
-                    entity
-                        .handle(EVENT_SOURCED_MODEL.method(), &pack(&request))
-                        .ok()
-                });
-                call(EVENT_SOURCED_MODEL.method(), &request, outcome)
+                let request = self.request(None, asks);
+                let payload = self.payload(model, model.method(), &request);
+                let entity = self.entity.as_mut().zip(payload);
+                let reply =
+                    entity.and_then(|(entity, payload)| entity.handle(model.method(), &payload));
+                self.call(model.method(), Some(request), reply, None)
             }
             Input::Two(target, asks) => {
                 let id = self.target(*target);
-                let request = self.request(id, asks);
-                let two = Entity::new(EVENT_SOURCED_TWO.name);
-                let outcome = two.and_then(|mut two| {
-                    two.handle(EVENT_SOURCED_TWO.method(), &pack(&request)).ok()
-                });
-                call("EventSourcedTwo.Call", &request, outcome)
+                let request = self.request(Some(id), asks);
+                let payload = self.payload(two, two.method(), &request);
+                let entity = Entity::new(two.name).zip(payload);
+                let reply = entity
+                    .and_then(|(mut two, payload)| two.handle(self.models.two.method(), &payload));
+                self.call(&self.models.call_two(), Some(request), reply, None)
             }
             Input::Passivate => StepKind::Passivate,
-        };
-        Step {
+        }
+    }
+
+    /// What the model refuses stays unanswered here; the play then finds out and says why.
+    fn call(
+        &self,
+        target: &str,
+        request: Option<Node>,
+        reply: Option<Reply>,
+        stream: Option<Stream>,
+    ) -> StepKind {
+        StepKind::Call(Box::new(Call {
             span: HERE,
-            verifies: Vec::new(),
-            kind,
-        }
+            target: target.to_owned(),
+            alias: None,
+            id: None,
+            node: None,
+            request,
+            metadata: None,
+            during: Vec::new(),
+            returns: None,
+            replay: None,
+            synchronous: false,
+            answer: reply.map_or_else(Answer::default, |reply| self.answer(&reply)),
+            stream,
+            then: None,
+        }))
     }
 
-    fn request(&mut self, id: String, asks: &[Ask]) -> Request {
-        let action = |ask| RequestAction {
-            action: Some(self.wanted(ask)),
+    // === Messages ===
+
+    /// A request to a stateful entity.
+    fn request(&mut self, id: Option<Node>, asks: &[Ask]) -> Node {
+        let mut entries = Vec::from_iter(id.map(|id| ("id", id)));
+        entries.extend(self.asks("actions", asks));
+        Node::map(HERE, entries)
+    }
+
+    /// A list of what is asked for under this name, unless it is nothing.
+    fn asks(&mut self, name: &'static str, asks: &[Ask]) -> Option<(&'static str, Node)> {
+        let asks: Vec<Node> = asks.iter().map(|ask| self.ask(ask)).collect();
+        (!asks.is_empty()).then(|| (name, Node::list(HERE, asks)))
+    }
+
+    fn ask(&mut self, ask: &Ask) -> Node {
+        let (value, field) = self.models.value;
+        let (name, entries) = match ask {
+            Ask::Value(text) => (value, vec![(field, self.text(*text))]),
+            Ask::Delete => ("delete", Vec::new()),
+            Ask::Fail(text) => ("fail", vec![("message", self.text(*text))]),
+            Ask::Forward(target) => ("forward", vec![("id", self.target(*target))]),
+            Ask::Effect(target) => {
+                let synchronous = Node::new(HERE, Value::Bool(true));
+                let id = self.target(*target);
+                ("effect", vec![("id", id), ("synchronous", synchronous)])
+            }
+            Ask::AsynchronousEffect => ("effect", vec![("id", self.target(Target::Fresh))]),
         };
-        Request {
-            id,
-            actions: asks.iter().map(action).collect(),
-        }
+        Node::map(HERE, [(name, Node::map(HERE, entries))])
     }
 
-    fn wanted(&mut self, ask: &Ask) -> Wanted {
-        match ask {
-            Ask::Emit(text) => Wanted::Emit(Emit {
-                value: self.text(*text),
-            }),
-            Ask::Fail(text) => Wanted::Fail(Fail {
-                message: self.text(*text),
-            }),
-            Ask::Forward(target) => Wanted::Forward(Forward {
-                id: self.target(*target),
-            }),
-            Ask::Effect(target) => self.effect(*target, true),
-            Ask::AsynchronousEffect => self.effect(Target::Fresh, false),
-        }
-    }
-
-    fn effect(&mut self, target: Target, synchronous: bool) -> Wanted {
-        Wanted::Effect(Effect {
-            id: self.target(target),
-            synchronous,
-        })
-    }
-
-    fn text(&mut self, text: Text) -> String {
-        match text {
+    fn text(&mut self, text: Text) -> Node {
+        let text = match text {
             Text::Empty => String::new(),
             Text::Plain => self.letters(),
             Text::Unicode => format!("{}é", self.letters()),
-        }
+        };
+        Node::text(HERE, text)
     }
 
     /// A to Z, then AA to AZ, BA to BZ, and so on.
@@ -150,7 +231,7 @@ impl Chart {
     }
 
     /// The `$name` of a target, declared when it is first used.
-    fn target(&mut self, target: Target) -> String {
+    fn target(&mut self, target: Target) -> Node {
         let name = match target {
             Target::Shared => "shared".to_owned(),
             Target::Fresh => format!("target{}", self.ids.len() + 1),
@@ -158,41 +239,46 @@ impl Chart {
         if !self.ids.contains(&name) {
             self.ids.push(name.clone());
         }
-        format!("${name}")
+        Node::text(HERE, format!("${name}"))
+    }
+
+    /// A request as the model gets it. Names stand for themselves.
+    fn payload(&self, service: &Service, method: &str, request: &Node) -> Option<Any> {
+        let names = self.ids.iter();
+        let bindings = names
+            .map(|name| (name.clone(), format!("${name}")))
+            .collect();
+        let scope = Scope {
+            package: self.models.package(),
+            bindings: &bindings,
+        };
+        let service = descriptor_pool().get_service_by_name(service.name)?;
+        let input = service.methods().find(|m| m.name() == method)?.input();
+        let message = message::build(request, &input, &scope).ok()?;
+        Some(Any {
+            type_url: protobuf_type_url(input.full_name()),
+            value: message.encode_to_vec(),
+        })
+    }
+
+    fn answer(&self, reply: &Reply) -> Answer {
+        let mut answer = answer_of(HERE, reply, self.models.package());
+        let forward = answer.forward.as_deref_mut();
+        for asked in answer.effects.iter_mut().chain(forward) {
+            asked.target = self.models.short(&asked.target);
+            asked.request.iter_mut().for_each(restore_names);
+        }
+        answer
     }
 }
 
-/// What the model refuses stays unanswered here; the play then finds out and says why.
-fn call(target: &str, request: &Request, outcome: Option<Outcome>) -> StepKind {
-    let mut answer = outcome.map_or_else(Answer::default, |o| {
-        answer_of(HERE, &o.into_reply(0).into(), PACKAGE)
-    });
-    for asked in answer
-        .effects
-        .iter_mut()
-        .chain(answer.forward.as_deref_mut())
-    {
-        asked.target = asked.target.replacen(&format!("{PACKAGE}."), "", 1);
-        asked.request.iter_mut().for_each(restore_names);
-    }
-    let mut request = message::payload_to_node(&pack(request), PACKAGE, HERE);
-    restore_names(&mut request);
-    StepKind::Call(Box::new(Call {
+/// It verifies nothing by name: what goes wrong is told by the kind of message.
+fn step(kind: StepKind) -> Step {
+    Step {
         span: HERE,
-        target: target.to_owned(),
-        alias: None,
-        id: None,
-        node: None,
-        request: Some(request),
-        metadata: None,
-        during: Vec::new(),
-        returns: None,
-        replay: None,
-        synchronous: false,
-        answer,
-        stream: None,
-        then: None,
-    }))
+        verifies: Vec::new(),
+        kind,
+    }
 }
 
 /// A message has `$name` as a text of its own, so its node is `$$name`. Only names begin like that here.

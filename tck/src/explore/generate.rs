@@ -1,13 +1,26 @@
-//! (3) Random inputs of the model, from a seed.
+//! (3) Random inputs of the models, from a seed.
 //!
 //! What is drawn is what a user chooses: the calls and what they ask for. Names and values are given out later
 //! (see [`mod@super::expand`]), so that a shrunk chart reads A, B, C whatever was removed from it.
+
+pub mod action;
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
 use proptest::prop_oneof;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// The inputs of one chart: all of one entity type.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Plan {
+    /// Of an event sourced entity.
+    EventSourced(Vec<Input>),
+    /// Of a value entity.
+    Value(Vec<Input>),
+    /// Of actions.
+    Action(Vec<action::Input>),
+}
 
 /// One thing that happens to the entity under exploration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,18 +33,20 @@ pub enum Input {
     Passivate,
 }
 
-/// An action in a request to the model.
+/// One thing that a request asks a model for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// Emit an event.
-    Emit(Text),
+    /// What the model is about: emit an event, update the value, reply.
+    Value(Text),
+    /// Delete the value. Only value entities have one.
+    Delete,
     /// Fail the command.
     Fail(Text),
     /// Forward the command to the second service.
     Forward(Target),
     /// A synchronous side effect on the second service.
     Effect(Target),
-    /// A side effect that nobody waits for. Its entity is its own: what else is sent there could overtake it.
+    /// A side effect that nobody waits for. Its target is its own: what else is sent there could overtake it.
     AsynchronousEffect,
 }
 
@@ -46,12 +61,12 @@ pub enum Text {
     Empty,
 }
 
-/// An entity of the second service.
+/// An id that the second service is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// One that nothing else in the chart calls.
+    /// One that nothing else in the chart has.
     Fresh,
-    /// One that all of them call.
+    /// One that all of them have.
     Shared,
 }
 
@@ -62,23 +77,33 @@ const STEPS: usize = 8;
 const ACTIONS: usize = 6;
 
 /// The drawn inputs of one chart, which can be simplified.
-pub(super) type Tree = Box<dyn ValueTree<Value = Vec<Input>> + Send>;
+pub(super) type Tree = Box<dyn ValueTree<Value = Plan> + Send>;
 
-/// The inputs of `count` charts. A longer run with the same seed begins with the same charts.
+/// The inputs of `count` charts, of each entity type in turn. A longer run with the same seed begins with the same
+/// charts.
 pub(super) fn trees(seed: u64, count: usize) -> Vec<Tree> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let strategy = inputs();
-    // Few inputs come to nothing, so drawing again has always an end.
-    let draw = |_| {
-        strategy
-            .new_tree(&mut runner)
-            .ok()
-            .map(|tree| Box::new(tree) as Tree)
+    let event_sourced = entity(ask).prop_map(Plan::EventSourced);
+    let value = entity(ask_value).prop_map(Plan::Value);
+    let actions = action::inputs().prop_map(Plan::Action);
+    let draw = |index| match index % 3 {
+        0 => tree(&event_sourced, &mut runner),
+        1 => tree(&value, &mut runner),
+        _ => tree(&actions, &mut runner),
     };
     (0..count).filter_map(draw).collect()
+}
+
+/// Few inputs come to nothing, so drawing again has always an end.
+fn tree<S>(strategy: &S, runner: &mut TestRunner) -> Option<Tree>
+where
+    S: Strategy<Value = Plan, Tree: Send + 'static>,
+{
+    let tree = strategy.new_tree(runner).ok()?;
+    Some(Box::new(tree))
 }
 
 /// The inputs without those that do nothing: an entity is passivated only while it has a stream.
@@ -97,7 +122,10 @@ fn effective(mut inputs: Vec<Input>) -> Vec<Input> {
 
 // What stands first in a choice is what the others shrink to.
 
-fn inputs() -> impl Strategy<Value = Vec<Input>, Tree: Send + 'static> {
+fn entity<S>(ask: fn() -> S) -> impl Strategy<Value = Vec<Input>, Tree: Send + 'static>
+where
+    S: Strategy<Value = Ask, Tree: Send + 'static> + Send + Sync + 'static,
+{
     let input = prop_oneof![
         8 => vec(ask(), 0..=ACTIONS).prop_map(Input::Process),
         1 => (target(), vec(ask(), 0..=2)).prop_map(|(target, asks)| Input::Two(target, asks)),
@@ -110,14 +138,20 @@ fn inputs() -> impl Strategy<Value = Vec<Input>, Tree: Send + 'static> {
         })
 }
 
-fn ask() -> impl Strategy<Value = Ask, Tree: Send + 'static> {
+/// What all models can be asked for.
+fn ask() -> impl Strategy<Value = Ask, Tree: Send + 'static> + Send + Sync {
     prop_oneof![
-        10 => text().prop_map(Ask::Emit),
+        10 => text().prop_map(Ask::Value),
         1 => text().prop_map(Ask::Fail),
         2 => target().prop_map(Ask::Forward),
         2 => target().prop_map(Ask::Effect),
         1 => Just(Ask::AsynchronousEffect),
     ]
+}
+
+/// What a value entity can be asked for.
+fn ask_value() -> impl Strategy<Value = Ask, Tree: Send + 'static> + Send + Sync {
+    prop_oneof![5 => ask(), 1 => Just(Ask::Delete)]
 }
 
 fn text() -> impl Strategy<Value = Text, Tree: Send + 'static> {

@@ -4,7 +4,7 @@
 //! own right. What failing means is the caller's business: the same requirement and party as before.
 
 use super::Generated;
-use super::generate::Input;
+use super::generate::Plan;
 use crate::scenario::Scenario;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -58,7 +58,7 @@ where
 struct Search {
     generated: Generated,
     /// What is known. The way crosses itself: a step back leads to a failure that was seen.
-    verdicts: HashMap<Vec<Input>, bool>,
+    verdicts: HashMap<Plan, bool>,
     /// The last candidate failed.
     failed: bool,
 }
@@ -85,10 +85,10 @@ impl Search {
             if !more {
                 return None;
             }
-            let inputs = self.generated.tree.current();
-            match self.verdicts.get(&inputs) {
+            let plan = self.generated.tree.current();
+            match self.verdicts.get(&plan) {
                 Some(failed) => self.failed = *failed,
-                None => return Some(self.generated.with(&inputs)),
+                None => return Some(self.generated.with(&plan)),
             }
         }
     }

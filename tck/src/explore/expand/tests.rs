@@ -1,11 +1,18 @@
 use super::*;
 use crate::explore::generate;
+use crate::explore::generate::action;
+use crate::model::action::Kind;
 use crate::play;
 use crate::requirement::Requirements;
+use crate::scenario::StreamLine;
 use crate::scenario::{Role, check, read, write};
 
+fn scenario(plan: &Plan) -> Scenario {
+    expand("test".to_owned(), "A test".to_owned(), plan)
+}
+
 fn chart(inputs: &[Input]) -> Scenario {
-    expand("test".to_owned(), "A test".to_owned(), inputs)
+    scenario(&Plan::EventSourced(inputs.to_vec()))
 }
 
 fn answer(step: &Step) -> &Answer {
@@ -22,12 +29,12 @@ fn text(node: &Node) -> String {
 #[test]
 fn the_model_answers_and_remembers() {
     use Text::Plain;
-    let emit = || Ask::Emit(Plain);
+    let emit = || Ask::Value(Plain);
     let scenario = chart(&[
         Input::Process(vec![emit(), emit(), emit(), emit()]),
         Input::Process(vec![emit(), Ask::Fail(Plain)]),
         Input::Passivate,
-        Input::Process(vec![Ask::Emit(Text::Unicode)]),
+        Input::Process(vec![Ask::Value(Text::Unicode)]),
     ]);
     let [first, failed, passivate, last] = scenario.chart.as_slice() else {
         panic!("four steps")
@@ -89,7 +96,7 @@ fn targets_are_declared_once() {
 
 #[test]
 fn letters_never_run_out() {
-    let mut chart = Chart::default();
+    let mut chart = Chart::new(&EVENT_SOURCED);
     let letters: Vec<String> = (0..704).map(|_| chart.letters()).collect();
     let at = |index: usize| letters[index].as_str();
     assert_eq!(
@@ -100,11 +107,11 @@ fn letters_never_run_out() {
 
 #[test]
 fn a_generated_scenario_is_one_that_could_have_been_written() {
-    let scenarios: Vec<_> = generate(0, 100)
+    let scenarios: Vec<_> = generate(0, 300)
         .iter()
         .map(|g| g.scenario().clone())
         .collect();
-    let service = EVENT_SOURCED_MODEL.name;
+    let service = spec::EVENT_SOURCED_MODEL.name;
     let text = write::write(SUITE, service, &scenarios, "Generated.");
     let source = Arc::new(Source {
         name: "generated.yaml".to_owned(),
@@ -119,7 +126,7 @@ fn a_generated_scenario_is_one_that_could_have_been_written() {
 
 #[test]
 fn a_generated_scenario_can_be_played_in_every_role() {
-    for generated in generate(0, 100) {
+    for generated in generate(0, 300) {
         let scenario = Arc::new(generated.scenario().clone());
         let names = scenario.ids.iter().map(String::as_str).chain(["id"]);
         let bindings: message::Bindings = names
@@ -134,4 +141,124 @@ fn a_generated_scenario_can_be_played_in_every_role() {
             );
         }
     }
+}
+
+#[test]
+fn a_value_is_replaced_and_deleted() {
+    use Text::Plain;
+    let scenario = scenario(&Plan::Value(vec![
+        Input::Process(vec![Ask::Value(Plain), Ask::Value(Plain)]),
+        Input::Process(vec![Ask::Value(Plain), Ask::Fail(Plain)]),
+        Input::Passivate,
+        Input::Process(vec![Ask::Delete, Ask::Forward(Target::Fresh)]),
+    ]));
+    let [first, failed, _, last] = scenario.chart.as_slice() else {
+        panic!("four steps")
+    };
+    assert_eq!(
+        scenario.service,
+        "cloudstate.tck.model.valueentity.ValueEntityTckModel"
+    );
+    let state = |step| answer(step).state.as_ref().map(text);
+    assert_eq!(state(first).unwrap(), "{ Persisted: { value: B } }");
+    assert_eq!(
+        answer(first).reply.as_ref().map(text).unwrap(),
+        "{ message: B }"
+    );
+    assert!(state(failed).is_none() && answer(failed).failure.is_some());
+    assert!(answer(last).delete && state(last).is_none());
+    let forward = answer(last).forward.as_ref().unwrap();
+    assert_eq!(forward.target, "ValueEntityTwo.Call");
+}
+
+fn request(groups: &[&[Ask]], overtaken: bool) -> action::Request {
+    action::Request {
+        groups: groups.iter().map(|group| group.to_vec()).collect(),
+        overtaken,
+    }
+}
+
+fn action_chart(kind: Kind, requests: &[action::Request]) -> Call {
+    let call = action::Call {
+        kind,
+        requests: requests.to_vec(),
+        burst: false,
+    };
+    let scenario = scenario(&Plan::Action(vec![action::Input::Process(call)]));
+    match scenario.chart.into_iter().next().unwrap().kind {
+        StepKind::Call(call) => *call,
+        other => panic!("expected a call, got {other:?}"),
+    }
+}
+
+/// The lines of a stream: `>` is a request, `<` a response.
+fn lines(call: &Call) -> Vec<String> {
+    let line = |line: &StreamLine| match (&line.request, &line.answer) {
+        (Some(request), _) => format!("> {}", text(request)),
+        (None, Some(Answer { reply: Some(r), .. })) => format!("< {}", text(r)),
+        (
+            None,
+            Some(Answer {
+                forward: Some(to), ..
+            }),
+        ) => format!("< {}", to.target),
+        (
+            None,
+            Some(Answer {
+                failure: Some(f), ..
+            }),
+        ) => format!("< failure {}", text(f)),
+        (None, other) => format!("< {}", other.as_ref().is_some_and(|answer| answer.nothing)),
+    };
+    let stream = call.stream.as_ref().unwrap();
+    stream.lines.iter().map(line).collect()
+}
+
+const VALUE: Ask = Ask::Value(Text::Plain);
+
+#[test]
+fn the_responses_of_a_stream_stand_where_they_are_awaited() {
+    let forward = Ask::Forward(Target::Shared);
+    let call = action_chart(
+        Kind::Streamed,
+        &[
+            request(&[&[VALUE], &[]], true),
+            request(&[&[forward]], false),
+            request(&[], false),
+            request(&[&[Ask::Fail(Text::Plain)]], false),
+        ],
+    );
+    assert_eq!(
+        lines(&call),
+        [
+            "> { groups: [ { steps: [ { reply: { message: A } } ] }, {} ] }",
+            "> { groups: [ { steps: [ { forward: { id: $shared } } ] } ] }",
+            "< { message: A }",
+            "< true",
+            "< ActionTwo.Call",
+            "> {}",
+            "> { groups: [ { steps: [ { fail: { message: B } } ] } ] }",
+            "< failure B",
+        ]
+    );
+    assert!(call.request.is_none() && call.answer.is_unwritten());
+}
+
+#[test]
+fn what_streams_in_one_direction_has_its_other_side_beside_the_call() {
+    let asked = [request(&[&[VALUE], &[Ask::Effect(Target::Fresh)]], false)];
+    let call = action_chart(Kind::StreamedOut, &asked);
+    assert!(call.request.is_some() && call.answer.is_unwritten());
+    assert_eq!(lines(&call), ["< { message: A }", "< true"]);
+    let call = action_chart(Kind::StreamedIn, &asked);
+    assert_eq!(lines(&call).len(), 1);
+    assert_eq!(
+        call.answer.reply.as_ref().map(text).unwrap(),
+        "{ message: A }"
+    );
+    assert_eq!(call.answer.effects.len(), 1);
+    let call = action_chart(Kind::StreamedIn, &[]);
+    assert!(lines(&call).is_empty() && call.answer.nothing);
+    let call = action_chart(Kind::Unary, &asked);
+    assert!(call.stream.is_none() && call.request.is_some() && call.answer.reply.is_some());
 }

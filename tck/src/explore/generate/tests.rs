@@ -1,6 +1,6 @@
 use super::*;
 
-fn drawn(seed: u64, count: usize) -> Vec<Vec<Input>> {
+fn drawn(seed: u64, count: usize) -> Vec<Plan> {
     trees(seed, count)
         .iter()
         .map(|tree| tree.current())
@@ -16,19 +16,37 @@ fn a_seed_gives_the_same_inputs_however_many_are_drawn() {
 
 #[test]
 fn everything_is_drawn_sooner_or_later() {
-    let inputs: Vec<Input> = drawn(0, 200).concat();
-    let asks: Vec<&Ask> = inputs
-        .iter()
-        .flat_map(|input| match input {
-            Input::Process(asks) | Input::Two(_, asks) => asks.as_slice(),
-            Input::Passivate => &[],
-        })
-        .collect();
+    for value in [false, true] {
+        let plans = drawn(0, 600).into_iter();
+        let inputs: Vec<Input> = plans
+            .filter_map(|plan| match plan {
+                Plan::EventSourced(inputs) if !value => Some(inputs),
+                Plan::Value(inputs) if value => Some(inputs),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        every_input(&inputs);
+        let deletes =
+            |input: &Input| matches!(input, Input::Process(asks) if asks.contains(&Ask::Delete));
+        assert_eq!(inputs.iter().any(deletes), value);
+    }
+}
+
+fn every_input(inputs: &[Input]) {
     assert!(inputs.contains(&Input::Passivate));
     assert!(inputs.iter().any(|input| matches!(input, Input::Two(..))));
+    let asks = inputs.iter().flat_map(|input| match input {
+        Input::Process(asks) | Input::Two(_, asks) => asks.as_slice(),
+        Input::Passivate => &[],
+    });
+    every_ask(&asks.collect::<Vec<_>>());
+}
+
+fn every_ask(asks: &[&Ask]) {
     for text in [Text::Plain, Text::Unicode, Text::Empty] {
         assert!(
-            asks.contains(&&Ask::Emit(text)) && asks.contains(&&Ask::Fail(text)),
+            asks.contains(&&Ask::Value(text)) && asks.contains(&&Ask::Fail(text)),
             "{text:?}"
         );
     }

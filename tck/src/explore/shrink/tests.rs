@@ -1,5 +1,5 @@
 use super::*;
-use crate::explore::generate::{Ask, Text};
+use crate::explore::generate::{Ask, Input, Plan, Text};
 use crate::explore::{expand, generate};
 use crate::scenario::{Answer, Step, StepKind};
 use std::collections::HashSet;
@@ -24,7 +24,7 @@ fn fails(scenario: &Scenario) -> bool {
 
 /// Every generated scenario that has the bug.
 fn failing() -> impl Iterator<Item = Generated> {
-    generate(7, 200)
+    generate(7, 600)
         .into_iter()
         .filter(|generated| fails(generated.scenario()))
 }
@@ -40,9 +40,13 @@ fn long() -> Generated {
 async fn a_failing_chart_shrinks_to_the_two_steps_that_matter() {
     let smallest = [
         Input::Process(vec![Ask::Fail(Text::Plain)]),
-        Input::Process(vec![Ask::Emit(Text::Plain)]),
+        Input::Process(vec![Ask::Value(Text::Plain)]),
     ];
-    let smallest = expand::expand(String::new(), String::new(), &smallest);
+    let smallest = expand::expand(
+        String::new(),
+        String::new(),
+        &Plan::EventSourced(smallest.to_vec()),
+    );
     let mut found = 0;
     for generated in failing() {
         let mut played = 0;
@@ -80,7 +84,7 @@ async fn what_does_not_fail_again_stays_as_it_was() {
 
 #[tokio::test]
 async fn no_chart_is_empty_and_none_is_tried_twice() {
-    for generated in generate(1, 50) {
+    for generated in generate(1, 150) {
         let mut tried = HashSet::from([format!("{:?}", generated.scenario().chart)]);
         let all = async |scenario: &Scenario| {
             assert!(!scenario.chart.is_empty());
