@@ -3,7 +3,7 @@
 use super::pack;
 use super::spec::Service;
 use cloudstate_protocol::cloudstate::{self as protocol, ClientAction, SideEffect, client_action};
-use prost::{Message, Name};
+use prost::Name;
 use prost_types::Any;
 
 /// What the client gets.
@@ -25,11 +25,11 @@ pub enum Action {
 }
 
 impl Action {
-    pub(super) fn reply(response: &(impl Message + Name)) -> Action {
+    pub(super) fn reply(response: &impl Name) -> Action {
         Action::Reply(pack(response))
     }
 
-    pub(super) fn forward(to: &Service, request: &(impl Message + Name)) -> Action {
+    pub(super) fn forward(to: &Service, request: &impl Name) -> Action {
         Action::Forward {
             service: to.name.to_owned(),
             method: to.method().to_owned(),
@@ -69,11 +69,7 @@ impl Action {
     }
 }
 
-pub(super) fn side_effect(
-    on: &Service,
-    request: &(impl Message + Name),
-    synchronous: bool,
-) -> SideEffect {
+pub(super) fn side_effect(on: &Service, request: &impl Name, synchronous: bool) -> SideEffect {
     SideEffect {
         service_name: on.name.to_owned(),
         command_name: on.method().to_owned(),
