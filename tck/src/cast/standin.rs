@@ -85,7 +85,7 @@ impl Session {
                 let payload = message.payload.clone();
                 let command = command.get_or_insert(message);
                 match payload {
-                    Some(payload) if kind.streams_out => {
+                    Some(payload) if kind.streams_out() => {
                         let replies = oracle::respond(&command.service, &command.name, &payload);
                         Ok(encoded(EntityType::Action, replies.into_iter().flatten()))
                     }
@@ -100,7 +100,7 @@ impl Session {
 
     fn half_closed(&mut self) -> Vec<Vec<u8>> {
         match self {
-            Session::Action(kind, Some(command), requests) if !kind.streams_out => {
+            Session::Action(kind, Some(command), requests) if !kind.streams_out() => {
                 let reply = oracle::answer(&command.service, &command.name, requests);
                 encoded(EntityType::Action, reply)
             }

@@ -88,7 +88,7 @@ impl Watched {
                     }
                     _ => {}
                 }
-                if !self.kind.streams_in {
+                if !self.kind.streams_in() {
                     let text = "a second message on a call whose client sends one";
                     self.rule(bench, "actions.one-command", first, objection(text));
                 }
@@ -103,7 +103,7 @@ impl Watched {
         let both = !command.service.is_empty() && !command.name.is_empty();
         let text = "the first message of the call lacks the service or the command";
         self.rule(bench, "actions.first-names-command", both, objection(text));
-        if self.kind.streams_in {
+        if self.kind.streams_in() {
             let bare = command.payload.is_none();
             let text = "the first message of a streamed call has a payload";
             self.rule(
@@ -130,7 +130,7 @@ impl Watched {
                     readable,
                     objection(text),
                 );
-                if !self.kind.streams_out {
+                if !self.kind.streams_out() {
                     let text = "a second response on a call that has one";
                     self.rule(bench, "actions.one-response", first, objection(text));
                 }
@@ -139,7 +139,7 @@ impl Watched {
                 code: 0,
                 trailers: true,
                 ..
-            } if !self.kind.streams_out && !self.over => {
+            } if !self.kind.streams_out() && !self.over => {
                 let text = "the call ended with OK and without a response";
                 let answered = self.responses > 0;
                 self.rule(bench, "actions.one-response", answered, objection(text));

@@ -157,7 +157,7 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
             command.service,
         )),
     }
-    if !call.kind.streams_in {
+    if !call.kind.streams_in() {
         let payload = command.payload.unwrap_or_default();
         let wanted = protocol::payload(call, &[]).type_url;
         all.push((
@@ -639,7 +639,7 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
         return;
     };
     let call = &bench.case.script.calls[index];
-    let streamed = call.kind.streams_out;
+    let streamed = call.kind.streams_out();
     let written = !matches!(call.returns, Returns::Model) && (call.returns_written || streamed);
     if written {
         metadata::of_reply(bench, aligned, index);

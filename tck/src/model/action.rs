@@ -12,12 +12,14 @@ use cloudstate_protocol::cloudstate::{SideEffect, client_action};
 use cloudstate_protocol::names;
 use cloudstate_protocol::tck::model::action::process_step::Step;
 use cloudstate_protocol::tck::model::action::{OtherRequest, ProcessGroup, Request, Response};
+use prost_reflect::MethodDescriptor;
 use prost_types::Any;
 
 /// Which of the four calls a method is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// One request, one response.
+    #[default]
     Unary,
     /// Many requests, one response.
     StreamedIn,
@@ -35,6 +37,26 @@ impl Kind {
         Kind::StreamedOut,
         Kind::Streamed,
     ];
+
+    /// By the streaming flags of a method.
+    pub fn of(method: &MethodDescriptor) -> Kind {
+        match (method.is_client_streaming(), method.is_server_streaming()) {
+            (false, false) => Kind::Unary,
+            (true, false) => Kind::StreamedIn,
+            (false, true) => Kind::StreamedOut,
+            (true, true) => Kind::Streamed,
+        }
+    }
+
+    /// The path of the user function's call.
+    pub fn path(self) -> &'static str {
+        match self {
+            Kind::Unary => "/cloudstate.action.ActionProtocol/handleUnary",
+            Kind::StreamedIn => "/cloudstate.action.ActionProtocol/handleStreamedIn",
+            Kind::StreamedOut => "/cloudstate.action.ActionProtocol/handleStreamedOut",
+            Kind::Streamed => "/cloudstate.action.ActionProtocol/handleStreamed",
+        }
+    }
 
     /// The method of the model.
     pub fn method(self) -> &'static str {

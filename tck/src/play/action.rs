@@ -16,7 +16,7 @@ impl Play {
     /// The client's call; what it streams are moves of their own.
     pub(super) fn issue_request(&mut self, call: usize, index: usize) {
         let plan = &self.script.calls[call];
-        let (streams_in, payload) = (plan.kind.streams_in, plan.payload.clone());
+        let (streams_in, payload) = (plan.kind.streams_in(), plan.payload.clone());
         if streams_in {
             return self.push(Draft::OpenFront(call), Some(index));
         }
@@ -32,7 +32,7 @@ impl Play {
         let Some(protocol) = protocol::of(EntityType::Action) else {
             return;
         };
-        let payload = (!plan.kind.streams_in).then(|| protocol::payload(plan, &plan.payload));
+        let payload = (!plan.kind.streams_in()).then(|| protocol::payload(plan, &plan.payload));
         let bytes = protocol.command(plan, 0, payload).into();
         self.push(Draft::OpenAction(call), None);
         self.push(Draft::SendAction(call, bytes), Some(index));
@@ -99,7 +99,7 @@ impl Play {
         };
         let same = |call: usize| {
             let plan = &script.calls[call];
-            plan.kind.streams_in || Some(plan.payload.as_ref()) == payload
+            plan.kind.streams_in() || Some(plan.payload.as_ref()) == payload
         };
         let found = self
             .find(|kind| matches!(kind, MoveKind::Command(c) if is(*c) && same(*c)))

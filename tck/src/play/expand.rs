@@ -402,13 +402,13 @@ impl Builder {
         run.left |= self.leaves(&call.during);
         match self.lines(call, index) {
             Some(stream) => self.lines_of(&mut run, &stream)?,
-            None if !kind.streams_in => {
+            None if !kind.streams_in() => {
                 let done = self.add(info, run.proxy.clone(), MoveKind::Delivered(index));
                 run.late.push(done);
             }
             None => {}
         }
-        if !kind.streams_out && !self.calls[index].silent {
+        if !kind.streams_out() && !self.calls[index].silent {
             self.answered(&mut run, index, false)?;
         }
         let silent = self.calls[index].silent;
@@ -440,7 +440,7 @@ impl Builder {
         let plan = &self.calls[index];
         let (kind, silent) = (plan.kind, plan.silent);
         let Some(stream) = &call.stream else {
-            let model = kind.streams_out && !silent;
+            let model = kind.streams_out() && !silent;
             return model.then(|| Stream {
                 lines: self.model_lines(call, index),
                 burst: false,
@@ -449,9 +449,9 @@ impl Builder {
         };
         let answered = stream.lines.iter().any(|line| line.request.is_none());
         let mut stream = stream.clone();
-        if kind.streams_out && !answered && !silent {
+        if kind.streams_out() && !answered && !silent {
             let answers = self.model_lines(call, index);
-            stream.lines = match kind.streams_in {
+            stream.lines = match kind.streams_in() {
                 true => answers,
                 false => stream.lines.into_iter().chain(answers).collect(),
             };
@@ -471,7 +471,7 @@ impl Builder {
             step: None,
         };
         let mut lines = Vec::new();
-        let requests: Vec<(Option<Node>, bytes::Bytes)> = if plan.kind.streams_in {
+        let requests: Vec<(Option<Node>, bytes::Bytes)> = if plan.kind.streams_in() {
             let lines = call.stream.iter().flat_map(|stream| &stream.lines);
             let nodes = lines.filter(|line| line.request.is_some());
             let nodes = nodes.map(|line| line.request.clone());
@@ -504,7 +504,7 @@ impl Builder {
             )
         });
         let last = stream.lines.iter().rposition(|line| line.request.is_some());
-        if kind.streams_in && last.is_none() && !closes {
+        if kind.streams_in() && last.is_none() && !closes {
             self.no_more(run, stream.burst);
         }
         let mut number = 0;
@@ -543,7 +543,7 @@ impl Builder {
                 }
             }
         }
-        if !kind.streams_in {
+        if !kind.streams_in() {
             let done = self.add(run.info, run.proxy.clone(), MoveKind::Delivered(run.index));
             run.late.push(done);
         }
@@ -579,7 +579,7 @@ impl Builder {
         }
         after.extend(&run.proxy);
         run.proxy = vec![self.add(run.info, after, MoveKind::Delivered(run.index))];
-        if self.calls[run.index].kind.streams_out {
+        if self.calls[run.index].kind.streams_out() {
             run.late.extend(&run.proxy);
         } else {
             run.chain.clone_from(&run.proxy);
@@ -856,7 +856,7 @@ impl Builder {
         if let Some(written) = call.returns.as_ref().or(ends) {
             return read_returns(written);
         }
-        if self.calls[index].kind.streams_out {
+        if self.calls[index].kind.streams_out() {
             return self.stream_returns(index);
         }
         let mut last = &self.calls[index];

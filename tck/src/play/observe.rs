@@ -40,7 +40,7 @@ impl Play {
 
     /// What comes back to a client.
     fn front_received(&mut self, stream: StreamId, call: usize, entry: &Entry) {
-        let streamed = self.script.calls[call].kind.streams_out;
+        let streamed = self.script.calls[call].kind.streams_out();
         match &entry.what {
             What::Message { .. } if streamed => {
                 let script = self.script.clone();

@@ -7,7 +7,7 @@ mod action;
 mod event_sourced;
 mod value_entity;
 
-pub use action::Kind;
+pub use crate::model::action::Kind;
 
 use super::script::{CallPlan, Key, Script};
 use crate::scenario::form::Form;

@@ -121,7 +121,7 @@ fn headers_of(bench: &Bench<'_>, entry: u64) -> Vec<(String, String)> {
 /// The first reply that a call's function sent, at the end of its forwards.
 fn first_reply(bench: &Bench<'_>, index: usize) -> Option<Reply> {
     let script = bench.case.script;
-    let streamed = script.calls[index].kind.streams_out;
+    let streamed = script.calls[index].kind.streams_out();
     let mut answers = script
         .answers(index)
         .filter(|answer| !streamed || *answer != index);

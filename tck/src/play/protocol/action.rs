@@ -5,58 +5,12 @@ use crate::play::script::{CallPlan, Key};
 use cloudstate_protocol::action as wire;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use prost::Message as _;
-use prost_reflect::MethodDescriptor;
 use prost_types::Any;
 use wire::action_response::Response;
 
 /// `cloudstate.action.ActionProtocol`.
 #[derive(Debug)]
 pub struct Actions;
-
-/// Which of the four calls a method is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kind {
-    /// The client may send any number of messages.
-    pub streams_in: bool,
-    /// The function may send any number of messages.
-    pub streams_out: bool,
-}
-
-impl Kind {
-    /// All four.
-    pub const ALL: [Kind; 4] = {
-        const fn kind(streams_in: bool, streams_out: bool) -> Kind {
-            Kind {
-                streams_in,
-                streams_out,
-            }
-        }
-        [
-            kind(false, false),
-            kind(true, false),
-            kind(false, true),
-            kind(true, true),
-        ]
-    };
-
-    /// By the streaming flags of the method.
-    pub fn of(method: &MethodDescriptor) -> Kind {
-        Kind {
-            streams_in: method.is_client_streaming(),
-            streams_out: method.is_server_streaming(),
-        }
-    }
-
-    /// The path of its call.
-    pub fn path(self) -> &'static str {
-        match (self.streams_in, self.streams_out) {
-            (false, false) => "/cloudstate.action.ActionProtocol/handleUnary",
-            (true, false) => "/cloudstate.action.ActionProtocol/handleStreamedIn",
-            (false, true) => "/cloudstate.action.ActionProtocol/handleStreamedOut",
-            (true, true) => "/cloudstate.action.ActionProtocol/handleStreamed",
-        }
-    }
-}
 
 impl From<wire::ActionResponse> for Reply {
     fn from(response: wire::ActionResponse) -> Reply {
