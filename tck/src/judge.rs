@@ -364,6 +364,12 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
     if from == Party::Proxy {
         return "commands.delivered-once".to_owned();
     }
+    // Where the proxy departs from the rules on purpose, the chart is about how the function takes it.
+    let about = (script.scenario.scripted == Some(Party::Proxy))
+        .then(|| awaited.and_then(|index| bench.verified_by(index, from, true).into_iter().next()));
+    if let Some(about) = about.flatten() {
+        return about;
+    }
     let at = usize::try_from(entry)
         .ok()
         .and_then(|at| bench.case.transcript.entries.get(at));
