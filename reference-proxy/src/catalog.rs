@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use cloudstate_protocol::names::EVENT_SOURCED;
+use cloudstate_protocol::names::{EVENT_SOURCED, VALUE_ENTITY};
 use cloudstate_protocol::payload::PROTOBUF_PREFIX;
 
 /// Every method of every announced entity, by its path.
@@ -59,16 +59,19 @@ fn path(service: &str, method: &str) -> String {
 pub enum Kind {
     /// By the events that led to it.
     EventSourced,
+    /// As a value.
+    Value,
 }
 
 impl Kind {
     /// All kinds that this proxy supports.
-    pub const ALL: [Self; 1] = [Self::EventSourced];
+    pub const ALL: [Self; 2] = [Self::EventSourced, Self::Value];
 
     /// The entity type, as user functions announce it.
     pub fn entity_type(self) -> &'static str {
         match self {
             Self::EventSourced => EVENT_SOURCED,
+            Self::Value => VALUE_ENTITY,
         }
     }
 }

@@ -69,7 +69,7 @@ pub enum Refusal {
     PersistenceIdTwice(String),
     #[error("the entity of service {0} has no persistence id; announce one")]
     NoPersistenceId(String),
-    #[error("the method {0} streams, but a command of an event sourced entity has one answer")]
+    #[error("the method {0} streams, but a command of an entity with state has one answer")]
     Streamed(String),
     #[error(
         "the input {input} of method {method} has no entity key; mark a field of it with \

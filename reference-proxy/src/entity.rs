@@ -7,13 +7,14 @@
 pub mod event_sourced;
 pub mod lifecycle;
 pub mod registry;
+pub mod value;
 
 use bytes::Bytes;
 
 use crate::function::call::{Closed, Frame, Sender};
 use crate::journal::{EntityRef, Journal, JournalError};
 use crate::router::{Command, Consequences};
-use crate::violation::Remark;
+use crate::violation::{Remark, Violation};
 
 /// What distinguishes a type of entity.
 pub trait Behaviour: Send + 'static {
@@ -54,6 +55,11 @@ pub trait Change: Send {
 
     /// What is to be said about it.
     fn remark(&self, command_id: i64) -> Option<Remark>;
+
+    /// Which rule it breaks.
+    fn violation(&self, _command_id: i64) -> Option<Violation> {
+        None
+    }
 }
 
 /// Why a stream didn't get as far as its first command.

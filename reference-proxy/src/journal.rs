@@ -1,7 +1,7 @@
-//! Events and snapshots at rest: what a journal offers to the entities.
+//! Events, snapshots and values at rest: what a journal offers to the entities.
 //!
-//! An event is stored as the bytes of its `google.protobuf.Any`, and so is a snapshot: what comes
-//! out is what went in. Events are numbered by their place, beginning with 1.
+//! An event is stored as the bytes of its `google.protobuf.Any`, and so are snapshots and values:
+//! what comes out is what went in. Events are numbered by their place, beginning with 1.
 
 pub mod durable;
 pub mod memory;
@@ -82,7 +82,7 @@ pub enum JournalError {
 /// What a journal answers, later.
 pub type Stored<'a, T> = BoxFuture<'a, Result<T, JournalError>>;
 
-/// Histories of events, each with its latest snapshot.
+/// Histories of events, each with its latest snapshot; and values.
 pub trait Journal: Send + Sync + 'static {
     /// The beginning of an entity's replay.
     fn load<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, History>;
@@ -92,6 +92,12 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Stores all of this or nothing, durably, if the entity's last event has this sequence number.
     fn append<'a>(&'a self, entity: &'a EntityRef, after: u64, append: Append) -> Stored<'a, ()>;
+
+    /// The value of an entity.
+    fn value<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, Option<Bytes>>;
+
+    /// Stores a value durably in place of the one before, or removes it.
+    fn put_value<'a>(&'a self, entity: &'a EntityRef, value: Option<Bytes>) -> Stored<'a, ()>;
 
     /// Finishes what was begun and lets go of the storage. Nothing is asked of it afterwards.
     fn close(&self) {}

@@ -34,6 +34,14 @@ pub enum Violation {
          (commands.client-action-present)"
     )]
     NoClientAction(i64),
+    /// A reply that doesn't say what becomes of the value.
+    #[error("the reply to command {command_id} has {what}")]
+    UnclearChange {
+        /// The command.
+        command_id: i64,
+        /// What it has instead.
+        what: &'static str,
+    },
     /// A message of no kind.
     #[error(
         "a message has no member of its `message` oneof set; \

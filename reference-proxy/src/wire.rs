@@ -11,6 +11,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 use prost::{Message, Oneof};
 
 use crate::function::call::Frame;
+use crate::router;
 
 /// `google.protobuf.Any`.
 #[derive(Clone, PartialEq, Message)]
@@ -146,7 +147,24 @@ pub struct Command<'a> {
     pub metadata: &'a CommandMetadata,
 }
 
-impl Command<'_> {
+impl<'a> Command<'a> {
+    /// A command of the router, as number `id` on its stream.
+    pub fn of(id: u64, command: &'a router::Command) -> Self {
+        let input = command.method.input.as_bytes();
+        Self {
+            // spec: commands.command-for-the-streams-entity
+            entity_id: &command.entity.id,
+            id,
+            // spec: commands.bare-method-name
+            name: &command.method.name,
+            // spec: commands.payload-type
+            type_url: command.type_url.as_deref().unwrap_or(input),
+            // spec: commands.payload-unchanged
+            value: &command.value,
+            metadata: &command.metadata,
+        }
+    }
+
     /// The frame of a stream message that has this command in field `tag`.
     pub fn frame(&self, tag: u32) -> Frame {
         // The payload comes last, so that a long one needn't be copied.

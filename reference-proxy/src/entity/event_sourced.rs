@@ -87,20 +87,7 @@ impl Behaviour for EventSourced {
     }
 
     fn command(id: u64, command: &Command) -> Frame {
-        let input = command.method.input.as_bytes();
-        wire::Command {
-            // spec: commands.command-for-the-streams-entity
-            entity_id: &command.entity.id,
-            id,
-            // spec: commands.bare-method-name
-            name: &command.method.name,
-            // spec: commands.payload-type
-            type_url: command.type_url.as_deref().unwrap_or(input),
-            // spec: commands.payload-unchanged
-            value: &command.value,
-            metadata: &command.metadata,
-        }
-        .frame(COMMAND)
+        wire::Command::of(id, command).frame(COMMAND)
     }
 
     fn read(message: Bytes) -> Result<FromFunction<Append>, DecodeError> {

@@ -356,8 +356,10 @@ impl<B: Behaviour> Awakening<'_, B> {
             let expected = self.sent;
             return Some(Violation::OtherCommand { expected, actual });
         }
-        let no_action = reply.consequences.is_none();
-        no_action.then_some(Violation::NoClientAction(actual))
+        if reply.consequences.is_none() {
+            return Some(Violation::NoClientAction(actual));
+        }
+        reply.change.violation(actual)
     }
 
     /// Stores, then lets the router do the rest.
@@ -389,8 +391,8 @@ impl<B: Behaviour> Awakening<'_, B> {
                 let journal = &*self.router.journal;
                 let stored = B::persist(self.entity, journal, &mut self.state, reply.change).await;
                 if let Err(error) = stored {
-                    tracing::error!(entity = ?self.entity, "events could not be stored: {error}");
-                    let status = Status::internal("the events of the command could not be stored");
+                    tracing::error!(entity = ?self.entity, "a change could not be stored: {error}");
+                    let status = Status::internal("what the command changed could not be stored");
                     caller.answer(Err(status));
                     return Next::Reset;
                 }

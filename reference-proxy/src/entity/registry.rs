@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::event_sourced::EventSourced;
 use super::lifecycle;
+use super::value::ValueEntity;
 use crate::catalog::Kind;
 use crate::journal::EntityRef;
 use crate::router::{Command, Router};
@@ -168,6 +169,7 @@ fn wake(entity: &EntityRef, kind: Kind, router: &Arc<Router>) -> Address {
     let (entity, router) = (entity.clone(), Arc::clone(router));
     match kind {
         Kind::EventSourced => tokio::spawn(lifecycle::run::<EventSourced>(entity, mailbox, router)),
+        Kind::Value => tokio::spawn(lifecycle::run::<ValueEntity>(entity, mailbox, router)),
     };
     address
 }

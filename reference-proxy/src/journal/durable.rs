@@ -1,11 +1,11 @@
 //! The journal on disk: what was acknowledged is there after the process was killed.
 //!
-//! Entities queue what they append; one thread, the `Committer`, takes all that waits, checks it,
+//! Entities queue what they write; one thread, the `Committer`, takes all that waits, checks it,
 //! writes it as one transaction with one sync, and only then acknowledges each. The more entities
 //! write at once, the more share a sync. Reads go past it.
 //!
-//! Two keyspaces: `events` maps an entity and a sequence number to an event, `snapshots` an entity
-//! to its latest snapshot. An entity is written as its two ids, each after its length, so that no
+//! Three keyspaces: `events` maps an entity and a sequence number to an event, `snapshots` an
+//! entity to its latest snapshot, `values` an entity to its value. An entity is written as its two ids, each after its length, so that no
 //! entity's keys begin with those of another, and a history is one range of neighbouring keys.
 
 use std::collections::HashMap;
@@ -67,8 +67,8 @@ pub struct DurableJournal {
 
 struct Open {
     store: Store,
-    /// Not bounded: an entity waits for one append before it begins another.
-    appends: mpsc::UnboundedSender<Queued>,
+    /// Not bounded: an entity waits for one write before it begins another.
+    writes: mpsc::UnboundedSender<Queued>,
     committer: JoinHandle<()>,
 }
 
@@ -91,7 +91,7 @@ impl DurableJournal {
             fjall::Error::Io(error) => unusable(error.to_string()),
             other => unusable(other.to_string()),
         })?;
-        let (appends, queue) = mpsc::unbounded_channel();
+        let (writes, queue) = mpsc::unbounded_channel();
         let committer = Committer {
             store: store.clone(),
             last_sequences: HashMap::new(),
@@ -102,7 +102,7 @@ impl DurableJournal {
             .map_err(|error| unusable(error.to_string()))?;
         let open = Open {
             store,
-            appends,
+            writes,
             committer,
         };
         Ok(Self {
@@ -117,21 +117,24 @@ impl DurableJournal {
     fn submit(
         &self,
         entity: &EntityRef,
-        after: u64,
-        append: Append,
+        write: Write,
     ) -> Result<oneshot::Receiver<Result<(), JournalError>>, JournalError> {
         let (ack, acknowledged) = oneshot::channel();
         let queued = Queued {
             key: EntityKey::new(entity)?,
             entity: entity.clone(),
-            after,
-            append,
+            write,
             ack,
         };
         let open = self.lock();
-        let appends = &open.as_ref().ok_or_else(closed)?.appends;
-        appends.send(queued).map_err(|_| closed())?;
+        let writes = &open.as_ref().ok_or_else(closed)?.writes;
+        writes.send(queued).map_err(|_| closed())?;
         Ok(acknowledged)
+    }
+
+    fn write(&self, entity: &EntityRef, write: Write) -> Stored<'_, ()> {
+        let submitted = self.submit(entity, write);
+        async move { submitted?.await.map_err(|_| closed())? }.boxed()
     }
 
     fn query<T: Send + 'static>(
@@ -168,8 +171,15 @@ impl Journal for DurableJournal {
     }
 
     fn append<'a>(&'a self, entity: &'a EntityRef, after: u64, append: Append) -> Stored<'a, ()> {
-        let submitted = self.submit(entity, after, append);
-        async move { submitted?.await.map_err(|_| closed())? }.boxed()
+        self.write(entity, Write::Append { after, append })
+    }
+
+    fn value<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, Option<Bytes>> {
+        self.query(entity, |store, key| store.value(key))
+    }
+
+    fn put_value<'a>(&'a self, entity: &'a EntityRef, value: Option<Bytes>) -> Stored<'a, ()> {
+        self.write(entity, Write::Value(value))
     }
 
     /// Returns when everything that was queued is written.
@@ -177,7 +187,7 @@ impl Journal for DurableJournal {
         let Some(open) = self.lock().take() else {
             return;
         };
-        drop(open.appends);
+        drop(open.writes);
         if open.committer.join().is_err() {
             tracing::error!("the journal's thread had panicked");
         }
@@ -222,6 +232,7 @@ struct Store {
     database: Database,
     events: Keyspace,
     snapshots: Keyspace,
+    values: Keyspace,
 }
 
 impl Store {
@@ -235,6 +246,7 @@ impl Store {
         Ok(Self {
             events: database.keyspace("events", options)?,
             snapshots: database.keyspace("snapshots", options)?,
+            values: database.keyspace("values", options)?,
             database,
         })
     }
@@ -274,6 +286,11 @@ impl Store {
             state: Bytes::copy_from_slice(state),
         }))
     }
+
+    fn value(&self, key: &EntityKey) -> Result<Option<Bytes>, JournalError> {
+        let value = self.values.get(&key.0).map_err(storage)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
 }
 
 fn closed() -> JournalError {
@@ -288,12 +305,19 @@ fn storage(error: fjall::Error) -> JournalError {
     JournalError::Storage(error.to_string())
 }
 
-/// An append that waits to be written, and whom to tell.
+/// What is to be written.
+enum Write {
+    /// Events, after the one with this sequence number.
+    Append { after: u64, append: Append },
+    /// A value, or that there is none.
+    Value(Option<Bytes>),
+}
+
+/// A write that waits, and whom to tell.
 struct Queued {
     key: EntityKey,
     entity: EntityRef,
-    after: u64,
-    append: Append,
+    write: Write,
     ack: oneshot::Sender<Result<(), JournalError>>,
 }
 
@@ -333,12 +357,23 @@ impl Committer {
     }
 
     fn stage(&mut self, batch: &mut OwnedWriteBatch, queued: &Queued) -> Result<(), JournalError> {
-        let Queued { key, append, .. } = queued;
+        let key = &queued.key;
+        let (after, append) = match &queued.write {
+            Write::Append { after, append } => (*after, append),
+            Write::Value(Some(value)) => {
+                batch.insert(&self.store.values, &*key.0, &**value);
+                return Ok(());
+            }
+            Write::Value(None) => {
+                batch.remove(&self.store.values, &*key.0);
+                return Ok(());
+            }
+        };
         let mut last = self.last_sequence(key)?;
-        if last != queued.after {
+        if last != after {
             return Err(JournalError::Conflict {
                 entity: queued.entity.clone(),
-                sequence: queued.after + 1,
+                sequence: after + 1,
             });
         }
         for event in &append.events {

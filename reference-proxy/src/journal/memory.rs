@@ -16,6 +16,7 @@ const CHUNK: usize = 256;
 #[derive(Debug, Default)]
 pub struct MemoryJournal {
     histories: Mutex<HashMap<EntityRef, Entry>>,
+    values: Mutex<HashMap<EntityRef, Bytes>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +57,10 @@ fn own(received: &Bytes) -> Bytes {
 }
 
 impl MemoryJournal {
+    fn values(&self) -> MutexGuard<'_, HashMap<EntityRef, Bytes>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<EntityRef, Entry>> {
         self.histories
             .lock()
@@ -85,5 +90,17 @@ impl Journal for MemoryJournal {
         let mut histories = self.lock();
         let entry = histories.entry(entity.clone()).or_default();
         ready(entry.append(entity, after, append)).boxed()
+    }
+
+    fn value<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, Option<Bytes>> {
+        ready(Ok(self.values().get(entity).cloned())).boxed()
+    }
+
+    fn put_value<'a>(&'a self, entity: &'a EntityRef, value: Option<Bytes>) -> Stored<'a, ()> {
+        match value {
+            Some(value) => self.values().insert(entity.clone(), own(&value)),
+            None => self.values().remove(entity),
+        };
+        ready(Ok(())).boxed()
     }
 }
