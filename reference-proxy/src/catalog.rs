@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use cloudstate_protocol::names::{EVENT_SOURCED, VALUE_ENTITY};
+use cloudstate_protocol::names::{ACTION, EVENT_SOURCED, VALUE_ENTITY};
 use cloudstate_protocol::payload::PROTOBUF_PREFIX;
 
 /// Every method of every announced entity, by its path.
@@ -61,17 +61,20 @@ pub enum Kind {
     EventSourced,
     /// As a value.
     Value,
+    /// Not at all.
+    Action,
 }
 
 impl Kind {
     /// All kinds that this proxy supports.
-    pub const ALL: [Self; 2] = [Self::EventSourced, Self::Value];
+    pub const ALL: [Self; 3] = [Self::EventSourced, Self::Value, Self::Action];
 
     /// The entity type, as user functions announce it.
     pub fn entity_type(self) -> &'static str {
         match self {
             Self::EventSourced => EVENT_SOURCED,
             Self::Value => VALUE_ENTITY,
+            Self::Action => ACTION,
         }
     }
 }
@@ -89,6 +92,27 @@ pub struct EntityType {
     pub passivation_timeout: Duration,
 }
 
+/// Which sides of a method send any number of messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Streams {
+    /// The client.
+    pub input: bool,
+    /// The user function.
+    pub output: bool,
+}
+
+impl Streams {
+    /// The call of the user function for an action's method of this kind.
+    pub fn path(self) -> &'static str {
+        match (self.input, self.output) {
+            (false, false) => "/cloudstate.action.ActionProtocol/handleUnary",
+            (true, false) => "/cloudstate.action.ActionProtocol/handleStreamedIn",
+            (false, true) => "/cloudstate.action.ActionProtocol/handleStreamedOut",
+            (true, true) => "/cloudstate.action.ActionProtocol/handleStreamed",
+        }
+    }
+}
+
 /// One method of an announced entity.
 #[derive(Debug)]
 pub struct Method {
@@ -100,21 +124,31 @@ pub struct Method {
     pub input: String,
     /// The type URL of its responses.
     pub output: String,
-    /// Which fields of a request make up the entity id.
-    pub key: Key,
+    /// Which fields of a request make up the entity id; an action has none.
+    pub key: Option<Key>,
+    /// Which sides stream.
+    pub streams: Streams,
     /// Whether a reply of another type than `output` was reported already.
     pub wrong_output_reported: AtomicBool,
 }
 
 impl Method {
     /// A method with these names, input and output given as full names of messages.
-    pub fn new(entity: &Arc<EntityType>, name: &str, input: &str, output: &str, key: Key) -> Self {
+    pub fn new(
+        entity: &Arc<EntityType>,
+        name: &str,
+        input: &str,
+        output: &str,
+        key: Option<Key>,
+        streams: Streams,
+    ) -> Self {
         Self {
             entity: Arc::clone(entity),
             name: name.to_owned(),
             input: format!("{PROTOBUF_PREFIX}{input}"),
             output: format!("{PROTOBUF_PREFIX}{output}"),
             key,
+            streams,
             wrong_output_reported: AtomicBool::new(false),
         }
     }

@@ -17,7 +17,7 @@ use prost_types::FileDescriptorSet;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
-use crate::catalog::{Catalog, EntityType, Key, Kind, Method, UnusableKey};
+use crate::catalog::{Catalog, EntityType, Key, Kind, Method, Streams, UnusableKey};
 use crate::function::connection::Connection;
 use crate::function::report_on;
 
@@ -231,7 +231,8 @@ pub fn check(spec: &EntitySpec, terms: Terms) -> Result<Catalog, Refusal> {
             return Err(Refusal::ServiceTwice(entity.service_name.clone()));
         }
         methods.extend(check_entity(entity, &pool, terms)?);
-        if !persistence_ids.insert(&entity.persistence_id) {
+        let stateful = entity.entity_type != Kind::Action.entity_type();
+        if stateful && !persistence_ids.insert(&entity.persistence_id) {
             let id = entity.persistence_id.clone();
             return Err(Refusal::PersistenceIdTwice(id));
         }
@@ -268,7 +269,7 @@ fn check_entity(
         .get_service_by_name(&entity.service_name)
         .ok_or_else(|| Refusal::UnknownService(entity.service_name.clone()))?;
     // spec: discovery.persistence-id-stable
-    if entity.persistence_id.is_empty() {
+    if entity.persistence_id.is_empty() && kind != Kind::Action {
         return Err(Refusal::NoPersistenceId(entity.service_name.clone()));
     }
     let announced = announced_timeout(entity);
@@ -297,12 +298,21 @@ fn check_methods(
 }
 
 fn check_method(method: &MethodDescriptor, entity: &Arc<EntityType>) -> Result<Method, Refusal> {
-    // spec: discovery.refuses-streamed-method
     let name = method.full_name().to_owned();
-    if method.is_client_streaming() || method.is_server_streaming() {
+    let streams = Streams {
+        input: method.is_client_streaming(),
+        output: method.is_server_streaming(),
+    };
+    let (input, output) = (method.input(), method.output());
+    if entity.kind == Kind::Action {
+        let (input, output) = (input.full_name(), output.full_name());
+        let name = method.name();
+        return Ok(Method::new(entity, name, input, output, None, streams));
+    }
+    // spec: discovery.refuses-streamed-method
+    if streams != Streams::default() {
         return Err(Refusal::Streamed(name));
     }
-    let (input, output) = (method.input(), method.output());
     let key = Key::of(&input).map_err(|unusable| match unusable {
         // spec: discovery.refuses-missing-key
         UnusableKey::None => Refusal::NoKey {
@@ -319,7 +329,8 @@ fn check_method(method: &MethodDescriptor, entity: &Arc<EntityType>) -> Result<M
         method.name(),
         input.full_name(),
         output.full_name(),
-        key,
+        Some(key),
+        streams,
     ))
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cloudstate_protocol::cloudstate::UserFunctionError;
+use http::HeaderValue;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -59,9 +60,18 @@ impl Function {
 
     /// Opens a stream: a gRPC call to this path.
     pub async fn open(self: &Arc<Self>, path: &str) -> Result<Call, Unreachable> {
+        self.open_with(path, None).await
+    }
+
+    /// Opens a stream with a `grpc-timeout`.
+    pub async fn open_with(
+        self: &Arc<Self>,
+        path: &str,
+        timeout: Option<&HeaderValue>,
+    ) -> Result<Call, Unreachable> {
         loop {
             // A connection on which opening fails is closed, so this ends.
-            match self.permit().await?.open(path).await {
+            match self.permit().await?.open(path, timeout).await {
                 Ok(call) => return Ok(call),
                 Err(reason) => tracing::debug!(reason, "a stream could not be opened"),
             }

@@ -58,7 +58,7 @@ pub async fn serve(
         entities: Entities::default(),
         limits: Limits {
             relay_timeout: config.relay_timeout,
-            max_forwards: config.hop_limit,
+            hop_limit: config.hop_limit,
             max_queue: config.max_queue,
             half_close_timeout: config.half_close_timeout,
         },

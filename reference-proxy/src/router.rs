@@ -4,6 +4,7 @@
 //! reply whose events are stored: it runs the side effects, and then lets the client action decide
 //! what the caller gets. The entity doesn't wait for that; it goes on with its next command.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,19 +15,21 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use crate::catalog::Method;
+use crate::action;
+use crate::catalog::{Kind, Method};
 use crate::discovery::Serving;
 use crate::entity::registry::Entities;
 use crate::function::Function;
 use crate::journal::{EntityRef, Journal};
-use crate::violation::{Remark, on_stream};
-use crate::wire::{Action, CommandMetadata, Forward, Payload, SideEffect};
+use crate::trace::Trace;
+use crate::violation::{Remark, on_call, on_stream};
+use crate::wire::{Action, Forward, Payload, SideEffect};
 
 /// What the caller of a method gets.
 pub type Answer = Result<Response, Status>;
 
 /// The answer to a command that succeeded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Response {
     /// The response message.
     pub payload: Bytes,
@@ -45,10 +48,10 @@ pub struct Command {
     pub type_url: Option<Bytes>,
     /// The request.
     pub value: Bytes,
-    /// What goes with it.
-    pub metadata: CommandMetadata,
-    /// How many forwards led here.
-    pub forwards: usize,
+    /// A `cloudstate.Metadata` that goes with it.
+    pub metadata: Option<Bytes>,
+    /// How it came to this.
+    pub trace: Trace,
     /// Who waits for the answer.
     pub caller: Caller,
 }
@@ -99,8 +102,8 @@ fn pending(may_leave: bool) -> (Caller, Pending) {
 pub struct Limits {
     /// How long a command waits for its answer.
     pub relay_timeout: Duration,
-    /// How many forwards may follow one another.
-    pub max_forwards: usize,
+    /// How many forwards and side effects may lead from a client's command to another.
+    pub hop_limit: usize,
     /// How many clients' commands may wait for one entity.
     pub max_queue: usize,
     /// How long the user function may take to end a stream that was half-closed.
@@ -128,10 +131,10 @@ pub struct Router {
 pub struct Origin {
     /// The command whose reply it was.
     pub method: Arc<Method>,
-    /// The entity that replied.
-    pub entity: EntityRef,
-    /// How many forwards led to it.
-    pub forwards: usize,
+    /// The entity that replied; none if it was an action.
+    pub entity: Option<EntityRef>,
+    /// What led to it.
+    pub trace: Trace,
 }
 
 /// The part of a reply that isn't about the entity itself.
@@ -149,7 +152,7 @@ impl Router {
         self: &Arc<Self>,
         method: &Arc<Method>,
         value: Bytes,
-        metadata: CommandMetadata,
+        metadata: Option<Bytes>,
     ) -> Answer {
         let entity = entity_of(method, &value)?;
         let (caller, pending) = pending(true);
@@ -159,7 +162,7 @@ impl Router {
             type_url: None,
             value,
             metadata,
-            forwards: 0,
+            trace: Trace::default(),
             caller,
         };
         self.entities
@@ -180,7 +183,7 @@ impl Router {
                 let router = Arc::clone(self);
                 // In a task of its own: neither the entity nor the caller's leaving may stop it.
                 self.settling.spawn(async move {
-                    router.run_effects(effects, &origin).await;
+                    router.run_in_order(effects, &origin).await;
                     let _ = sender.send(router.conclude(action, &origin).await);
                 });
                 return;
@@ -189,7 +192,18 @@ impl Router {
         caller.answer(direct);
     }
 
-    async fn run_effects(self: &Arc<Self>, effects: Vec<SideEffect>, origin: &Origin) {
+    /// Runs the side effects of a reply; they run on if this is dropped meanwhile.
+    pub async fn run_effects(self: &Arc<Self>, effects: Vec<SideEffect>, origin: &Origin) {
+        if effects.is_empty() {
+            return;
+        }
+        let (router, origin) = (Arc::clone(self), origin.clone());
+        let run = async move { router.run_in_order(effects, &origin).await };
+        // It fails only where the runtime stops.
+        let _ = self.settling.spawn(run).await;
+    }
+
+    async fn run_in_order(self: &Arc<Self>, effects: Vec<SideEffect>, origin: &Origin) {
         // spec: effects.in-order, effects.run-despite-failure
         for effect in effects {
             let synchronous = effect.synchronous;
@@ -199,7 +213,7 @@ impl Router {
                 command: effect.command_name,
                 payload: effect.payload,
                 metadata: effect.metadata,
-                forwards: 0,
+                discarded: true,
             };
             // spec: effects.failure-does-not-matter, effects.response-discarded
             if let Ok(pending) = self.start(target, origin)
@@ -211,7 +225,8 @@ impl Router {
         }
     }
 
-    async fn conclude(self: &Arc<Self>, action: Action, origin: &Origin) -> Answer {
+    /// What the client action of a reply comes to.
+    pub async fn conclude(self: &Arc<Self>, action: Action, origin: &Origin) -> Answer {
         match action {
             Action::Reply(reply) => Ok(Response::of(reply)),
             Action::Failure(failure) => Err(failed(failure)),
@@ -220,34 +235,67 @@ impl Router {
     }
 
     async fn forward(self: &Arc<Self>, forward: Forward, origin: &Origin) -> Answer {
-        let max = self.limits.max_forwards;
-        if origin.forwards >= max {
-            self.remark(&Remark::TooManyForwards(max), origin);
-            return Err(Status::unknown("the command was forwarded too often"));
-        }
         let target = Target {
             what: "forward",
             service: forward.service_name,
             command: forward.command_name,
             payload: forward.payload,
             metadata: forward.metadata,
-            forwards: origin.forwards + 1,
+            discarded: false,
         };
         // spec: effects.forward-answers-client
         let pending = self.start(target, origin)?;
         self.answer_to(pending).await
     }
 
+    /// The method that a forward goes to, if it may.
+    pub fn target(
+        self: &Arc<Self>,
+        forward: &Forward,
+        origin: &Origin,
+    ) -> Result<Arc<Method>, Status> {
+        let (service, command) = (&forward.service_name, &forward.command_name);
+        self.find("forward", service, command, origin)
+    }
+
+    /// The method of a forward or side effect, if it exists and isn't too far away.
+    fn find(
+        self: &Arc<Self>,
+        what: &'static str,
+        service: &str,
+        command: &str,
+        origin: &Origin,
+    ) -> Result<Arc<Method>, Status> {
+        let limit = self.limits.hop_limit;
+        if origin.trace.hops() >= limit {
+            // spec: effects.hop-limit, effects.hop-limit-reported
+            let way = format!("{}{service}/{command}", origin.trace.after(&origin.method));
+            self.remark(&Remark::TooManyHops { what, limit, way }, origin);
+            return Err(Status::unknown("forwards and side effects went too far"));
+        }
+        let catalog = self.serving.borrow().clone();
+        let method = catalog.and_then(|catalog| catalog.find(service, command).cloned());
+        method.ok_or_else(|| {
+            // spec: effects.unknown-target-reported, effects.unknown-target-fails-forward
+            let (service, command) = (service.to_owned(), command.to_owned());
+            let answer = format!("there is no command {service}/{command}");
+            let unknown = Remark::UnknownTarget {
+                what,
+                service,
+                command,
+            };
+            self.remark(&unknown, origin);
+            Status::unknown(answer)
+        })
+    }
+
     /// Delivers a command to the target of a forward or side effect.
     fn start(self: &Arc<Self>, target: Target, origin: &Origin) -> Result<Pending, Status> {
-        let catalog = self.serving.borrow().clone();
-        let method = catalog.and_then(|c| c.find(&target.service, &target.command).cloned());
-        let Some(method) = method else {
-            // spec: effects.unknown-target-reported, effects.unknown-target-fails-forward
-            let answer = format!("there is no command {}/{}", target.service, target.command);
-            self.remark(&target.unknown(), origin);
-            return Err(Status::unknown(answer));
-        };
+        let method = self.find(target.what, &target.service, &target.command, origin)?;
+        let trace = origin.trace.after(&origin.method);
+        if method.entity.kind == Kind::Action {
+            return Ok(self.start_action(method, target, trace, origin));
+        }
         let payload = target.payload.clone().unwrap_or_default();
         let entity = entity_of(&method, &payload.value).inspect_err(|status| {
             self.remark(&target.refused(status), origin);
@@ -259,12 +307,39 @@ impl Router {
             // spec: effects.forward-payload-unchanged, effects.effect-payload-unchanged
             type_url: target.payload.map(|payload| payload.type_url),
             value: payload.value,
-            metadata: CommandMetadata::Encoded(target.metadata),
-            forwards: target.forwards,
+            // spec: metadata.effects-carry-their-own
+            metadata: target.metadata,
+            trace,
             caller,
         };
         self.entities.deliver(command, self);
         Ok(pending)
+    }
+
+    fn start_action(
+        self: &Arc<Self>,
+        method: Arc<Method>,
+        target: Target,
+        trace: Trace,
+        origin: &Origin,
+    ) -> Pending {
+        if method.streams.output && !target.discarded {
+            self.remark(&action::many_for_one(&method), origin);
+        }
+        let (caller, pending) = pending(false);
+        let request = action::Request {
+            method,
+            metadata: target.metadata,
+            trace,
+            timeout: None,
+        };
+        let (router, discarded) = (Arc::clone(self), target.discarded);
+        let payload = target.payload.unwrap_or_default();
+        self.settling.spawn(async move {
+            let answer = action::answer(&router, request, payload, discarded);
+            caller.answer(Box::pin(answer).await);
+        });
+        pending
     }
 
     async fn answer_to(&self, pending: Pending) -> Answer {
@@ -281,11 +356,19 @@ impl Router {
         }
     }
 
-    /// Reports something about an entity's stream.
+    /// Reports something that does no harm.
     pub fn remark(self: &Arc<Self>, remark: &Remark, origin: &Origin) {
-        let service = &origin.method.entity.service_name;
-        self.function
-            .report(on_stream(remark, service, &origin.entity.id));
+        self.report(remark, origin);
+    }
+
+    /// Reports something about an entity's stream or an action's call.
+    pub fn report(self: &Arc<Self>, what: impl Display, origin: &Origin) {
+        let method = &origin.method;
+        let service = &method.entity.service_name;
+        self.function.report(match &origin.entity {
+            Some(entity) => on_stream(what, service, &entity.id),
+            None => on_call(what, service, &method.name),
+        });
     }
 }
 
@@ -296,18 +379,11 @@ struct Target {
     command: String,
     payload: Option<Payload>,
     metadata: Option<Bytes>,
-    forwards: usize,
+    /// Nobody gets its answer.
+    discarded: bool,
 }
 
 impl Target {
-    fn unknown(&self) -> Remark {
-        Remark::UnknownTarget {
-            what: self.what,
-            service: self.service.clone(),
-            command: self.command.clone(),
-        }
-    }
-
     fn refused(&self, status: &Status) -> Remark {
         Remark::RefusedTarget {
             what: self.what,
@@ -319,7 +395,8 @@ impl Target {
 }
 
 impl Response {
-    fn of(reply: crate::wire::Reply) -> Self {
+    /// That of a reply.
+    pub fn of(reply: crate::wire::Reply) -> Self {
         Self {
             // spec: commands.reply-unchanged, serving.unary-one-message
             payload: reply.payload.unwrap_or_default().value,
@@ -332,7 +409,11 @@ fn entity_of(method: &Method, request: &[u8]) -> Result<EntityRef, Status> {
     Ok(EntityRef {
         // spec: entity-keys.scoped-by-persistence-id
         persistence_id: Arc::clone(&method.entity.persistence_id),
-        id: method.key.entity_id(request)?,
+        id: method
+            .key
+            .as_ref()
+            .ok_or_else(|| Status::internal("an action has no entity"))?
+            .entity_id(request)?,
     })
 }
 

@@ -42,6 +42,12 @@ pub enum Violation {
         /// What it has instead.
         what: &'static str,
     },
+    /// Two responses where there is one.
+    #[error(
+        "a second response came on a call that has one; only the first counts \
+         (actions.one-response)"
+    )]
+    SecondResponse,
     /// A message of no kind.
     #[error(
         "a message has no member of its `message` oneof set; \
@@ -103,12 +109,35 @@ pub enum Remark {
         /// Why.
         reason: String,
     },
-    /// Forwards without end.
+    /// Forwards or effects without end.
     #[error(
-        "a command was forwarded {0} times in a row and is given up; \
-         check for services that forward to each other"
+        "a {what} would be hop {} of a command, and the limit is {limit} (effects.hop-limit); \
+         look for a loop in its way: {way}", limit + 1
     )]
-    TooManyForwards(usize),
+    TooManyHops {
+        /// A forward or a side effect.
+        what: &'static str,
+        /// How many are allowed.
+        limit: usize,
+        /// From the client's command to the one that isn't delivered.
+        way: String,
+    },
+    /// A forward from one answer to many.
+    #[error(
+        "a method with one answer forwards to {service}/{command}, which streams its answers \
+         (effects.streamed-forward-refused)"
+    )]
+    ManyForOne {
+        /// The service of the target.
+        service: String,
+        /// The method of the target.
+        command: String,
+    },
+}
+
+/// The text of a report about an action's call.
+pub fn on_call(what: impl Display, service: &str, command: &str) -> String {
+    format!("service {service}, command {command}: {what}")
 }
 
 /// The text of a report about an entity's stream.

@@ -4,7 +4,9 @@
 //! passes through (payloads, events, snapshots, metadata of forwards) stays the bytes that it is:
 //! nothing is decoded that nobody looks at, and nothing is copied that can be shared.
 
-use bytes::{BufMut, Bytes};
+use std::borrow::Cow;
+
+use bytes::{BufMut, Bytes, BytesMut};
 use cloudstate_protocol::cloudstate::{Failure, Metadata};
 use http::HeaderMap;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
@@ -122,15 +124,6 @@ pub fn put_number(tag: u32, number: u64, out: &mut impl BufMut) {
     encode_varint(number, out);
 }
 
-/// Metadata that goes with a command.
-#[derive(Debug, Clone)]
-pub enum CommandMetadata {
-    /// The headers of the client's request.
-    Headers(HeaderMap),
-    /// A `cloudstate.Metadata` from a user function, or none.
-    Encoded(Option<Bytes>),
-}
-
 /// `cloudstate.Command`.
 pub struct Command<'a> {
     /// The id of the entity.
@@ -144,7 +137,7 @@ pub struct Command<'a> {
     /// The request.
     pub value: &'a Bytes,
     /// What the client, or a forward, sent along.
-    pub metadata: &'a CommandMetadata,
+    pub metadata: Option<&'a Bytes>,
 }
 
 impl<'a> Command<'a> {
@@ -161,7 +154,7 @@ impl<'a> Command<'a> {
             type_url: command.type_url.as_deref().unwrap_or(input),
             // spec: commands.payload-unchanged
             value: &command.value,
-            metadata: &command.metadata,
+            metadata: command.metadata.as_ref(),
         }
     }
 
@@ -169,11 +162,12 @@ impl<'a> Command<'a> {
     pub fn frame(&self, tag: u32) -> Frame {
         // The payload comes last, so that a long one needn't be copied.
         let any = field_len(1, self.type_url.len()) + field_len(2, self.value.len());
-        let metadata = self.metadata.encoded_len();
         let command = field_len(1, self.entity_id.len())
             + number_len(2, self.id)
             + field_len(3, self.name.len())
-            + metadata.map_or(0, |length| field_len(6, length))
+            + self
+                .metadata
+                .map_or(0, |metadata| field_len(6, metadata.len()))
             + field_len(4, any);
         let mut frame = Frame::with_tail(field_len(tag, command), self.value.clone());
         let out = frame.head();
@@ -181,9 +175,8 @@ impl<'a> Command<'a> {
         put_field(1, self.entity_id.as_bytes(), out);
         put_number(2, self.id, out);
         put_field(3, self.name.as_bytes(), out);
-        if let Some(length) = metadata {
-            put_header(6, length, out);
-            self.metadata.put(out);
+        if let Some(metadata) = self.metadata {
+            put_field(6, metadata, out);
         }
         put_header(4, any, out);
         put_field(1, self.type_url, out);
@@ -193,40 +186,97 @@ impl<'a> Command<'a> {
     }
 }
 
-impl CommandMetadata {
-    /// The length as `cloudstate.Metadata`, if there is any.
-    fn encoded_len(&self) -> Option<usize> {
-        match self {
-            Self::Headers(headers) => {
-                let length = passed_on(headers).map(|e| field_len(1, e.len())).sum();
-                (length > 0).then_some(length)
-            }
-            Self::Encoded(metadata) => metadata.as_ref().map(Bytes::len),
-        }
-    }
+/// `cloudstate.action.ActionCommand`, the first of a call.
+pub struct ActionCommand<'a> {
+    /// The full name of the service.
+    pub service: &'a str,
+    /// The bare name of the method.
+    pub name: &'a str,
+    /// The request, unless requests follow.
+    pub payload: Option<&'a Payload>,
+    /// What the client, or a forward, sent along.
+    pub metadata: Option<&'a Bytes>,
+}
 
-    fn put(&self, out: &mut impl BufMut) {
-        match self {
-            Self::Headers(headers) => passed_on(headers).for_each(|entry| entry.put(out)),
-            Self::Encoded(metadata) => out.put_slice(metadata.as_deref().unwrap_or_default()),
+impl ActionCommand<'_> {
+    /// The frame of this message.
+    pub fn frame(&self) -> Frame {
+        let length = field_len(2, self.service.len())
+            + field_len(3, self.name.len())
+            + self
+                .metadata
+                .map_or(0, |metadata| field_len(5, metadata.len()))
+            + self
+                .payload
+                .map_or(0, |payload| field_len(4, any_len(payload)));
+        let tail = self.payload.map(|payload| payload.value.clone());
+        let mut frame = Frame::with_tail(length, tail.unwrap_or_default());
+        let out = frame.head();
+        put_field(2, self.service.as_bytes(), out);
+        put_field(3, self.name.as_bytes(), out);
+        if let Some(metadata) = self.metadata {
+            put_field(5, metadata, out);
         }
+        if let Some(payload) = self.payload {
+            put_payload(payload, &mut frame);
+        }
+        frame
     }
+}
+
+/// A further `cloudstate.action.ActionCommand`: a request and nothing else.
+pub fn action_request(payload: &Payload) -> Frame {
+    let length = field_len(4, any_len(payload));
+    let mut frame = Frame::with_tail(length, payload.value.clone());
+    put_payload(payload, &mut frame);
+    frame
+}
+
+fn any_len(payload: &Payload) -> usize {
+    field_len(1, payload.type_url.len()) + field_len(2, payload.value.len())
+}
+
+/// Writes field 4, which comes last.
+fn put_payload(payload: &Payload, frame: &mut Frame) {
+    let out = frame.head();
+    put_header(4, any_len(payload), out);
+    put_field(1, &payload.type_url, out);
+    put_header(2, payload.value.len(), out);
+    frame.put_tail(&payload.value);
+}
+
+/// The headers of a client's request as `cloudstate.Metadata`, if there are any of its own.
+pub fn metadata_of(headers: &HeaderMap) -> Option<Bytes> {
+    let mut encoded = BytesMut::new();
+    passed_on(headers).for_each(|entry| entry.put(&mut encoded));
+    (!encoded.is_empty()).then(|| encoded.freeze())
 }
 
 /// `cloudstate.MetadataEntry`.
 struct Entry<'a> {
     key: &'a str,
-    value: &'a [u8],
+    value: Cow<'a, [u8]>,
+    binary: bool,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    fn of(key: &'a str, value: &'a [u8]) -> Self {
+        // spec: metadata.binary-headers
+        let decoded = key
+            .ends_with("-bin")
+            .then(|| decode_base64(value))
+            .flatten();
+        let text = std::str::from_utf8(value).is_ok();
+        Self {
+            key,
+            binary: decoded.is_some() || !text,
+            value: decoded.map_or(Cow::Borrowed(value), Cow::Owned),
+        }
+    }
+
     /// The field for text, or that for bytes where the value is none.
     fn value_tag(&self) -> u32 {
-        if std::str::from_utf8(self.value).is_ok() {
-            2
-        } else {
-            3
-        }
+        if self.binary { 3 } else { 2 }
     }
 
     fn len(&self) -> usize {
@@ -236,25 +286,33 @@ impl Entry<'_> {
     fn put(&self, out: &mut impl BufMut) {
         put_header(1, self.len(), out);
         put_field(1, self.key.as_bytes(), out);
-        put_field(self.value_tag(), self.value, out);
+        put_field(self.value_tag(), &self.value, out);
     }
 }
 
 /// The headers that are the client's own and not those of the transport.
 fn passed_on(headers: &HeaderMap) -> impl Iterator<Item = Entry<'_>> {
-    // spec: commands.request-metadata
+    // spec: commands.request-metadata, metadata.request-headers, metadata.reserved-names
     headers
         .iter()
         .filter(|(name, _)| !is_transport(name.as_str()))
-        .map(|(name, value)| Entry {
-            key: name.as_str(),
-            value: value.as_bytes(),
-        })
+        .map(|(name, value)| Entry::of(name.as_str(), value.as_bytes()))
+}
+
+/// With or without padding, as gRPC allows.
+fn decode_base64(value: &[u8]) -> Option<Vec<u8>> {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+    STANDARD
+        .decode(value)
+        .or_else(|_| STANDARD_NO_PAD.decode(value))
+        .ok()
 }
 
 /// Whether a header belongs to gRPC or HTTP, and not to the application.
 pub fn is_transport(name: &str) -> bool {
-    const HTTP: [&str; 9] = [
+    const HTTP: [&str; 10] = [
+        "user-agent",
         "te",
         "content-type",
         "content-length",

@@ -366,7 +366,7 @@ impl<B: Behaviour> Awakening<'_, B> {
     async fn carry_out(&mut self, reply: Reply<B::Change>, command: Command) -> Next {
         let Command {
             method,
-            forwards,
+            trace,
             caller,
             ..
         } = command;
@@ -376,8 +376,8 @@ impl<B: Behaviour> Awakening<'_, B> {
         };
         let origin = Origin {
             method,
-            entity: self.entity.clone(),
-            forwards,
+            entity: Some(self.entity.clone()),
+            trace,
         };
         let next = match &consequences.action {
             // spec: failures.failed-reply-not-persisted, failures.state-in-failure-restarts

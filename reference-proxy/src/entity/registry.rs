@@ -168,6 +168,8 @@ fn wake(entity: &EntityRef, kind: Kind, router: &Arc<Router>) -> Address {
     let mailbox = Mailbox { mail, waiting };
     let (entity, router) = (entity.clone(), Arc::clone(router));
     match kind {
+        // An action's command never comes here.
+        Kind::Action => tokio::spawn(std::future::ready(())),
         Kind::EventSourced => tokio::spawn(lifecycle::run::<EventSourced>(entity, mailbox, router)),
         Kind::Value => tokio::spawn(lifecycle::run::<ValueEntity>(entity, mailbox, router)),
     };

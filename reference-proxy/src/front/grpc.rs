@@ -2,23 +2,31 @@
 //! bytes that they are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use cloudstate_protocol::cloudstate::Metadata;
 use cloudstate_protocol::cloudstate::metadata_entry::Value;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
-use tonic::server::UnaryService;
-use tonic::{Request, Response, Status};
+use tonic::server::{
+    ClientStreamingService, ServerStreamingService, StreamingService, UnaryService,
+};
+use tonic::{Request, Response, Status, Streaming};
 
-use crate::catalog::Method;
-use crate::router::{self, Router};
-use crate::wire::{CommandMetadata, is_transport};
+use crate::action::{self, Exchange};
+use crate::catalog::{Kind, Method, Streams};
+use crate::function::connection::GRPC_TIMEOUT;
+use crate::router::{self, Answer, Router};
+use crate::trace::Trace;
+use crate::wire::{Payload, is_transport, metadata_of};
 
 /// The gRPC side of the door.
 pub struct Grpc {
@@ -50,21 +58,124 @@ impl Grpc {
             let reason = format!("{path} isn't served; only methods of announced entities are");
             return Status::unimplemented(reason).into_http();
         };
+        let metadata = metadata_of(request.headers());
+        let timeout = request.headers().get(GRPC_TIMEOUT).cloned();
+        let deadline = timeout.as_ref().and_then(deadline_of);
         let call = Call {
             router: Arc::clone(&self.router),
             method: Arc::clone(method),
+            metadata,
+            timeout,
+            deadline,
         };
-        tonic::server::Grpc::new(Raw)
-            .max_decoding_message_size(self.max_message_size)
-            .unary(call, request)
-            .await
+        let mut grpc =
+            tonic::server::Grpc::new(Raw).max_decoding_message_size(self.max_message_size);
+        let Streams { input, output } = method.streams;
+        match (input, output) {
+            (false, false) => grpc.unary(call, request).await,
+            (true, false) => grpc.client_streaming(call, request).await,
+            (false, true) => grpc.server_streaming(call, request).await,
+            (true, true) => grpc.streaming(call, request).await,
+        }
     }
 }
 
 /// One call of one method.
+#[derive(Clone)]
 struct Call {
     router: Arc<Router>,
     method: Arc<Method>,
+    /// The client's headers, as `cloudstate.Metadata`.
+    metadata: Option<Bytes>,
+    timeout: Option<HeaderValue>,
+    deadline: Option<Instant>,
+}
+
+impl Call {
+    fn request(&self) -> action::Request {
+        action::Request {
+            method: Arc::clone(&self.method),
+            metadata: self.metadata.clone(),
+            trace: Trace::default(),
+            timeout: self.timeout.clone(),
+        }
+    }
+
+    /// The request of a method whose client sends one.
+    fn payload(&self, value: Bytes) -> Payload {
+        let type_url = Bytes::from(self.method.input.clone());
+        Payload { type_url, value }
+    }
+
+    async fn unary(self, value: Bytes) -> Answer {
+        if self.method.entity.kind != Kind::Action {
+            return self.router.call(&self.method, value, self.metadata).await;
+        }
+        let payload = self.payload(value);
+        Exchange::of_one(&self.router, self.request(), payload)
+            .await?
+            .one()
+            .await
+    }
+}
+
+/// What is awaited no longer than the client waits.
+async fn in_time<T>(
+    deadline: Option<Instant>,
+    answer: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    match deadline {
+        None => answer.await,
+        // spec: actions.deadline
+        Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| {
+            Err(Status::deadline_exceeded(
+                "the client's deadline has passed",
+            ))
+        }),
+    }
+}
+
+/// When a `grpc-timeout` is over.
+fn deadline_of(timeout: &HeaderValue) -> Option<Instant> {
+    let (count, unit) = timeout.to_str().ok()?.split_at_checked(timeout.len() - 1)?;
+    let count: u64 = count.parse().ok()?;
+    let timeout = match unit {
+        "H" => Duration::from_secs(count.checked_mul(3600)?),
+        "M" => Duration::from_secs(count.checked_mul(60)?),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    };
+    Instant::now().checked_add(timeout)
+}
+
+type Elements = BoxStream<'static, Result<Bytes, Status>>;
+
+/// The answers of an exchange as they come: the first one's metadata becomes the headers.
+async fn stream(
+    exchange: Result<Exchange, Status>,
+    deadline: Option<Instant>,
+) -> Result<Response<Elements>, Status> {
+    let mut exchange = exchange?;
+    let first = in_time(deadline, async { exchange.next().await.transpose() }).await?;
+    let Some(first) = first else {
+        return Ok(Response::new(futures_util::stream::empty().boxed()));
+    };
+    // The exchange is dropped with its last element, which cancels a call that isn't over.
+    let rest = futures_util::stream::unfold(Some(exchange), move |exchange| async move {
+        let mut exchange = exchange?;
+        let next = async { exchange.next().await.transpose() };
+        match in_time(deadline, next).await {
+            Ok(next) => next.map(|response| (Ok(response.payload), Some(exchange))),
+            Err(status) => Some((Err(status), None)),
+        }
+    });
+    Ok(into_response(first).map(|payload| {
+        let first = futures_util::stream::once(std::future::ready(Ok(payload)));
+        first.chain(rest).boxed()
+    }))
 }
 
 impl UnaryService<Bytes> for Call {
@@ -72,14 +183,56 @@ impl UnaryService<Bytes> for Call {
     type Future = BoxFuture<'static, Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (router, method) = (Arc::clone(&self.router), Arc::clone(&self.method));
-        async move {
-            let (metadata, _, value) = request.into_parts();
-            let metadata = CommandMetadata::Headers(metadata.into_headers());
-            router
-                .call(&method, value, metadata)
+        let call = self.clone();
+        let answer = in_time(call.deadline, call.unary(request.into_inner()));
+        answer.map(|answer| answer.map(into_response)).boxed()
+    }
+}
+
+impl ClientStreamingService<Bytes> for Call {
+    type Response = Bytes;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let call = self.clone();
+        let answer = async move {
+            Exchange::of_stream(&call.router, call.request(), request.into_inner())
+                .await?
+                .one()
                 .await
-                .map(into_response)
+        };
+        let answer = in_time(self.deadline, answer);
+        answer.map(|answer| answer.map(into_response)).boxed()
+    }
+}
+
+impl ServerStreamingService<Bytes> for Call {
+    type Response = Bytes;
+    type ResponseStream = Elements;
+    type Future = BoxFuture<'static, Result<Response<Elements>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let call = self.clone();
+        async move {
+            let payload = call.payload(request.into_inner());
+            let exchange = Exchange::of_one(&call.router, call.request(), payload);
+            stream(in_time(call.deadline, exchange).await, call.deadline).await
+        }
+        .boxed()
+    }
+}
+
+impl StreamingService<Bytes> for Call {
+    type Response = Bytes;
+    type ResponseStream = Elements;
+    type Future = BoxFuture<'static, Result<Response<Elements>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let call = self.clone();
+        async move {
+            let requests = request.into_inner();
+            let exchange = Exchange::of_stream(&call.router, call.request(), requests);
+            stream(in_time(call.deadline, exchange).await, call.deadline).await
         }
         .boxed()
     }

@@ -28,6 +28,14 @@ pub struct Call {
 }
 
 impl Call {
+    /// Its two directions, each for itself; the call's place stays taken while the receiving one
+    /// lives.
+    pub fn split(self) -> (Sender, Receiver) {
+        let mut receiver = self.receiver;
+        receiver.permit = Some(self._permit);
+        (self.sender, receiver)
+    }
+
     pub(super) fn new(
         sender: SendStream<Bytes>,
         response: ResponseFuture,
@@ -39,6 +47,7 @@ impl Call {
             receiver: Receiver {
                 phase: Phase::Headers(response),
                 messages: Messages::new(max_message_size),
+                permit: None,
             },
             _permit: permit,
         }
@@ -190,6 +199,8 @@ impl End {
 pub struct Receiver {
     phase: Phase,
     messages: Messages,
+    /// Of a call that was split.
+    permit: Option<Permit>,
 }
 
 enum Phase {

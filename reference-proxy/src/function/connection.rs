@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Ping, PingPong};
+use http::HeaderValue;
 use prost::Message;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -95,19 +96,23 @@ impl Connection {
     }
 }
 
+/// How long a call may take, as gRPC says it.
+pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 impl Permit {
     /// Opens the stream: a gRPC call to this path.
-    pub async fn open(self, path: &str) -> Result<Call, String> {
+    pub async fn open(self, path: &str, timeout: Option<&HeaderValue>) -> Result<Call, String> {
         let connection = &self.0;
-        let request = http::Request::post(format!("http://{}{path}", connection.authority))
+        let mut request = http::Request::post(format!("http://{}{path}", connection.authority))
             .version(http::Version::HTTP_2)
             .header(http::header::CONTENT_TYPE, "application/grpc")
             .header(http::header::TE, "trailers")
-            .header(http::header::USER_AGENT, USER_AGENT)
-            .body(())
-            .map_err(|error| error.to_string())?;
+            .header(http::header::USER_AGENT, USER_AGENT);
+        if let Some(timeout) = timeout {
+            request = request.header(GRPC_TIMEOUT, timeout);
+        }
+        let request = request.body(()).map_err(|error| error.to_string())?;
         let opened = async {
             let mut requests = connection.requests.clone().ready().await?;
             requests.send_request(request, false)
@@ -127,7 +132,7 @@ impl Permit {
         path: &str,
         request: &impl Message,
     ) -> Result<A, String> {
-        let mut call = self.open(path).await?;
+        let mut call = self.open(path, None).await?;
         let mut frame = Frame::new(request.encoded_len());
         request
             .encode(frame.head())

@@ -45,7 +45,7 @@ fn a_command_is_read_back_whatever_its_size() {
             name: "Process",
             type_url: b"type.googleapis.com/m.Request",
             value: &value,
-            metadata: &CommandMetadata::Encoded(Some(passed_on.encode_to_vec().into())),
+            metadata: Some(&passed_on.encode_to_vec().into()),
         };
         let expected = generated::Command {
             entity_id: "é".to_owned(),
@@ -66,7 +66,7 @@ fn sent_with(headers: HeaderMap) -> Option<generated::Metadata> {
         name: "Process",
         type_url: b"",
         value: &Bytes::new(),
-        metadata: &CommandMetadata::Headers(headers),
+        metadata: metadata_of(&headers).as_ref(),
     };
     decoded(&command).metadata
 }
