@@ -182,7 +182,9 @@ impl Play {
 
     pub(super) fn function_on_action(&mut self, stream: StreamId, entry: &Entry) {
         let Some(Exchange {
-            call: Some(call), ..
+            call: Some(call),
+            function_done: false,
+            ..
         }) = self.exchange(stream).copied()
         else {
             return;
@@ -217,6 +219,8 @@ impl Play {
         let place = Place::Call(call);
         let found = self.align(entry, |kind| match kind {
             MoveKind::End(c) => *c == call && code == 0,
+            // What is over needn't be cancelled.
+            MoveKind::Cancel(c) => *c == call,
             MoveKind::Fails { place: p, .. } => *p == place,
             MoveKind::Ends {
                 from: Party::Function,

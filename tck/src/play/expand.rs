@@ -285,7 +285,10 @@ impl Builder {
         };
         let info = self.info(&step);
         let id = Node::text(span, format!("{}{suffix}", self.key.entity));
-        let call = fence_call(span, &method, id);
+        let mut call = fence_call(span, &method, id.clone());
+        if self.entity_type() == Some(EntityType::Action) {
+            call.request = Some(Node::map(span, [("id", id)]));
+        }
         let live = std::mem::replace(&mut self.live, true);
         let ran = self.call(info, &call, Origin::Client, after)?;
         self.live = live;
