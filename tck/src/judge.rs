@@ -10,7 +10,7 @@ pub use finding::{Finding, Mismatch, Severity, Verdict};
 
 use crate::invariants;
 use crate::play::script::{MoveKind, Origin, Script};
-use crate::play::{Play, Stop};
+use crate::play::{Aligned, Play, Stop};
 use crate::requirement::{Level, Requirements};
 use crate::scenario::{Party, Role};
 use crate::transcript::Transcript;
@@ -121,6 +121,7 @@ impl Bench<'_> {
 
     /// A permission was used, or not.
     pub fn chose(&mut self, requirement: &str, choice: &str) {
+        self.covered(requirement);
         self.judgement
             .choices
             .insert(format!("{requirement}: {choice}"));
@@ -226,7 +227,10 @@ fn order(bench: &mut Bench<'_>) {
             if earlier.to() != Party::Proxy || matches!(earlier.kind, MoveKind::Request(_)) {
                 continue;
             }
-            let requirement = order_requirement(script, &this.kind, &earlier.kind);
+            let requirement = match unimplemented(bench, aligned) {
+                true => "serving.method-paths",
+                false => order_requirement(script, &this.kind, &earlier.kind),
+            };
             let in_time = bench
                 .case
                 .play
@@ -251,13 +255,27 @@ fn order(bench: &mut Bench<'_>) {
     }
 }
 
+/// A client was told that nobody serves what was announced.
+fn unimplemented(bench: &Bench<'_>, aligned: &Aligned) -> bool {
+    use crate::transcript::What;
+    let at = usize::try_from(aligned.entry).ok();
+    let entry = at.and_then(|at| bench.case.transcript.entries.get(at));
+    matches!(
+        entry.map(|entry| &entry.what),
+        Some(What::End { code: 12, .. })
+    )
+}
+
 fn order_requirement(script: &Script, this: &MoveKind, earlier: &MoveKind) -> &'static str {
     let effect = |call: &usize| matches!(script.calls[*call].origin, Origin::Effect { .. });
     match (this, earlier) {
+        (MoveKind::Command(this), MoveKind::Answer(c)) if effect(this) && effect(c) => {
+            "effects.synchronous-awaited"
+        }
         (MoveKind::Return(_) | MoveKind::Pass(_) | MoveKind::Command(_), MoveKind::Answer(c))
             if effect(c) =>
         {
-            "effects.synchronous-awaited"
+            "effects.before-reply"
         }
         (MoveKind::Return(c), MoveKind::Answer(_)) if script.calls[*c].forward.is_some() => {
             "effects.forward-answers-client"

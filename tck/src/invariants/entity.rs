@@ -243,7 +243,7 @@ impl Monitor<'_, '_> {
                 self.rule(
                     watched,
                     "passivation.queue-first",
-                    !busy || watched.failed,
+                    !busy || watched.failed || watched.ended,
                     || {
                         at(
                             entry.seq,
@@ -715,10 +715,9 @@ impl Monitor<'_, '_> {
             .entry(key)
             .or_insert_with(new)
             .refuse(reply, why);
-        // A failed reply with state is no violation for the proxy: the stream goes on to its restart.
+        // What a failed reply shouldn't have is no violation for the proxy: the stream goes on, or to its restart.
         if failed.is_some() {
             watched.tainted = false;
-            watched.restart = true;
         }
     }
 }

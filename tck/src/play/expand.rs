@@ -913,11 +913,11 @@ impl Builder {
         what: &Raw,
         after: Frontier,
     ) -> Result<Frontier, NotPlayable> {
-        let place = match self.within {
-            Some(call) if self.calls[call].key.is_none() || party == Party::Client => {
-                Place::Call(call)
-            }
-            _ => Place::Entity(self.key.clone()),
+        let place = match self.within.map(|call| (call, &self.calls[call].key)) {
+            Some((call, _)) if party == Party::Client => Place::Call(call),
+            Some((call, None)) => Place::Call(call),
+            Some((_, Some(key))) => Place::Entity(key.clone()),
+            None => Place::Entity(self.key.clone()),
         };
         let from = party;
         let kind = match what {
