@@ -464,25 +464,21 @@ fn hop_of(from: Party, _role: Role) -> Hop {
 
 /// Reads a stream into a mailbox, up to its end.
 async fn read(stream: StreamId, from: Party, mut receiver: Receiver, mailbox: Mailbox) {
+    let mut half_closed = false;
     loop {
-        let event = receiver.next().await;
-        let over = matches!(event, Event::End(_) | Event::HalfClose);
-        let half = matches!(event, Event::HalfClose);
-        if mailbox
-            .send(Arrival::On {
-                stream,
-                from,
-                event,
-            })
-            .is_err()
-        {
-            return;
-        }
-        if half {
-            // Keep the request body: dropping it would reset the stream under the answer.
-            std::future::pending::<()>().await;
-        }
-        if over {
+        // The request's body is kept: dropping it would reset the stream under the answer.
+        let event = match half_closed {
+            true => receiver.reset().await,
+            false => receiver.next().await,
+        };
+        let over = matches!(event, Event::End(_));
+        half_closed = matches!(event, Event::HalfClose);
+        let arrival = Arrival::On {
+            stream,
+            from,
+            event,
+        };
+        if mailbox.send(arrival).is_err() || over {
             return;
         }
     }

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// A gRPC message may not be larger; a peer that announces more is cut off. 64 MiB.
@@ -111,7 +111,7 @@ impl Connection {
 
     /// Begins a call. Nothing is awaited here: many servers send headers only with their first message.
     pub fn call(&self, path: &str, metadata: &[(String, String)]) -> (Sender, Receiver) {
-        let (frames, body) = queue();
+        let (frames, body, _) = queue();
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://{}{path}", self.authority))
@@ -158,13 +158,31 @@ impl Connection {
     }
 }
 
-fn queue() -> (mpsc::Sender<Result<Frame<Bytes>, io::Error>>, Body) {
+type FrameSender = mpsc::Sender<Result<Frame<Bytes>, io::Error>>;
+
+/// A body, how to fill it, and what becomes of it.
+fn queue() -> (FrameSender, Body, Sending) {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let (alive, dropped) = oneshot::channel::<()>();
+    let sending = Sending {
+        dropped,
+        frames: sender.downgrade(),
+    };
     // Many small messages travel in few DATA frames: an HTTP/2 peer may take a flood of frames for an attack.
     let merged = ReceiverStream::new(receiver)
         .ready_chunks(QUEUE)
-        .flat_map(|ready| stream::iter(merge(ready)));
-    (sender, StreamBody::new(Box::pin(merged)))
+        .flat_map(move |ready| {
+            let _alive = &alive;
+            stream::iter(merge(ready))
+        });
+    (sender, StreamBody::new(Box::pin(merged)), sending)
+}
+
+/// A body that is being sent.
+#[derive(Debug)]
+struct Sending {
+    dropped: oneshot::Receiver<()>,
+    frames: mpsc::WeakSender<Result<Frame<Bytes>, io::Error>>,
 }
 
 /// Frames of data that follow each other become one.
@@ -216,7 +234,7 @@ pub enum HangUp {
 /// The sending half of a call, of either side.
 #[derive(Debug)]
 pub struct Sender {
-    frames: Option<mpsc::Sender<Result<Frame<Bytes>, io::Error>>>,
+    frames: Option<FrameSender>,
     /// Of the called side: its connection.
     connection: Option<mpsc::UnboundedSender<HangUp>>,
 }
@@ -331,6 +349,8 @@ pub struct Receiver {
     buffer: BytesMut,
     /// The called side's half-close is an event of its own; a caller sees an end.
     called: bool,
+    /// Of the called side: its answer.
+    answer: Option<Sending>,
 }
 
 enum State {
@@ -353,6 +373,7 @@ impl Receiver {
             state: State::Awaiting(response),
             buffer: BytesMut::new(),
             called: false,
+            answer: None,
         }
     }
 
@@ -362,15 +383,28 @@ impl Receiver {
             state: State::Over,
             buffer: BytesMut::new(),
             called: true,
+            answer: None,
         }
     }
 
-    fn of_request(body: Incoming) -> Receiver {
+    fn of_request(body: Incoming, answer: Sending) -> Receiver {
         Receiver {
             state: State::Body(body),
             buffer: BytesMut::new(),
             called: true,
+            answer: Some(answer),
         }
+    }
+
+    /// Called side, after the half-close: the caller resets the stream that it waits on. Never, if it is answered.
+    pub async fn reset(&mut self) -> Event {
+        if let Some(answer) = &mut self.answer {
+            let _ = (&mut answer.dropped).await;
+            if answer.frames.upgrade().is_some() {
+                return Event::End(Status::broken(1, "the caller has reset the stream"));
+            }
+        }
+        std::future::pending().await
     }
 
     /// The next event. After an [`Event::End`], and on the called side after [`Event::HalfClose`], the call is
@@ -576,11 +610,11 @@ fn accept(
     connection: mpsc::UnboundedSender<HangUp>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let (frames, answer) = queue();
+    let (frames, answer, sending) = queue();
     let called = Called {
         path: head.uri.path().to_owned(),
         metadata: metadata(&head.headers),
-        receiver: Receiver::of_request(body),
+        receiver: Receiver::of_request(body, sending),
         sender: Sender {
             frames: Some(frames),
             connection: Some(connection),

@@ -13,10 +13,12 @@ use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo, UserFunctionError};
 use prost::Message as _;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 /// What stands behind the door.
 #[derive(Clone, Debug)]
@@ -36,7 +38,8 @@ pub struct Door {
     address: SocketAddr,
     claims: Claims,
     discovered: watch::Receiver<Option<Bytes>>,
-    _serving: tokio::task::JoinSet<()>,
+    porter: Porter,
+    serving: tokio::sync::Mutex<JoinSet<()>>,
 }
 
 /// An owner's claim; it ends when this is dropped.
@@ -65,6 +68,8 @@ struct Owner {
     exclusive: bool,
     /// It has the actions of the subject for itself.
     actions: bool,
+    /// How the next calls of `discover` end, instead of an answer.
+    refusals: VecDeque<(i32, String)>,
 }
 
 impl Claims {
@@ -83,6 +88,14 @@ impl Claims {
 
     fn of_text(&self, text: &str) -> Option<Owner> {
         self.find(|owner| owner.ids.iter().any(|id| text.contains(id.as_str())))
+    }
+
+    /// How this call of `discover` ends, if a scenario wants it to fail.
+    fn refusal(&self) -> Option<(i32, String)> {
+        self.with(|all| {
+            let mut refusals = all.owners.iter_mut().map(|owner| &mut owner.refusals);
+            refusals.find_map(VecDeque::pop_front)
+        })
     }
 
     fn of_actions(&self) -> Option<Owner> {
@@ -112,7 +125,6 @@ impl Door {
     pub fn open(listener: TcpListener, behind: Behind, spec: EntitySpec) -> std::io::Result<Door> {
         let address = listener.local_addr()?;
         let claims = Claims::default();
-        let (calls, mut incoming) = mpsc::unbounded_channel();
         let (discoveries, discovered) = watch::channel(None);
         let porter = Porter {
             claims: claims.clone(),
@@ -120,21 +132,29 @@ impl Door {
             spec: Arc::new(spec),
             discoveries: Arc::new(discoveries),
         };
-        let mut serving = tokio::task::JoinSet::new();
-        serving.spawn(wire::serve(listener, calls));
-        serving.spawn(async move {
-            let mut answering = tokio::task::JoinSet::new();
-            while let Some(called) = incoming.recv().await {
-                answering.spawn(porter.clone().answer(called));
-                while answering.try_join_next().is_some() {}
-            }
-        });
+        let serving = porter.serve(listener).into();
         Ok(Door {
             address,
             claims,
             discovered,
-            _serving: serving,
+            porter,
+            serving,
         })
+    }
+
+    /// Nobody listens there any more, and every connection is gone.
+    pub async fn close(&self) {
+        self.serving.lock().await.shutdown().await;
+    }
+
+    /// Listens again, where it did before.
+    ///
+    /// # Errors
+    /// Somebody else has the port by now.
+    pub async fn reopen(&self) -> std::io::Result<()> {
+        let listener = TcpListener::bind(self.address).await?;
+        *self.serving.lock().await = self.porter.serve(listener);
+        Ok(())
     }
 
     /// Where it is.
@@ -157,6 +177,7 @@ impl Door {
             .collect();
         let exclusive = crate::run::needs_own_subject(&script.scenario);
         let actions = script.has_actions();
+        let refusals = script.refusals();
         let number = self.claims.with(|all| {
             all.next += 1;
             all.owners.push(Owner {
@@ -166,6 +187,7 @@ impl Door {
                 mailbox,
                 exclusive,
                 actions,
+                refusals,
             });
             all.next
         });
@@ -198,6 +220,21 @@ struct Porter {
 }
 
 impl Porter {
+    fn serve(&self, listener: TcpListener) -> JoinSet<()> {
+        let (calls, mut incoming) = mpsc::unbounded_channel();
+        let porter = self.clone();
+        let mut serving = JoinSet::new();
+        serving.spawn(wire::serve(listener, calls));
+        serving.spawn(async move {
+            let mut answering = JoinSet::new();
+            while let Some(called) = incoming.recv().await {
+                answering.spawn(porter.clone().answer(called));
+                while answering.try_join_next().is_some() {}
+            }
+        });
+        serving
+    }
+
     async fn answer(self, mut called: Called) {
         match (called.path.as_str(), EntityType::of_path(&called.path)) {
             (protocol::DISCOVER, _) => self.discover(called).await,
@@ -219,6 +256,9 @@ impl Porter {
         };
         if let Some(owner) = self.claims.find(|_| false) {
             self.tell(&owner, &called.path, &called.metadata, info.clone());
+        }
+        if let Some((code, message)) = self.claims.refusal() {
+            return called.sender.end(code, &message).await;
         }
         let spec = self.spec_for(&info);
         called.sender.send(spec.encode_to_vec().into()).await;

@@ -1,7 +1,7 @@
 //! A relay stands before a party and applies the rules of a mutant to what passes.
 
 use crate::mutant::{Direction, Passing, Rule, Way};
-use crate::wire::{self, Called, Connection, Event, Sender};
+use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -80,7 +80,7 @@ async fn relay(
     let mut asking = true;
     loop {
         tokio::select! {
-            event = receiver.next(), if asking => {
+            event = asked(&mut receiver, asking) => {
                 let passing = match event {
                     Event::Message(bytes) => Passing::Message(bytes),
                     Event::HalfClose => { asking = false; Passing::HalfClose }
@@ -110,6 +110,15 @@ async fn relay(
                 }
             }
         }
+    }
+}
+
+/// What the caller sends; once it is done, that it resets the stream.
+async fn asked(receiver: &mut Receiver, asking: bool) -> Event {
+    if asking {
+        receiver.next().await
+    } else {
+        receiver.reset().await
     }
 }
 

@@ -193,8 +193,11 @@ impl Stage {
         connection(self.function.as_ref(), "function").await
     }
 
-    /// Kills the process of a party, if the kit started it.
+    /// Kills the process of a party, if the kit started it. Where the kit is the function, it closes its door.
     pub async fn kill(&self, party: Party) {
+        if let Some(door) = self.own_door(party) {
+            return door.close().await;
+        }
         if let Some(process) = self.process(party) {
             process.lock().await.kill().await;
         }
@@ -210,6 +213,10 @@ impl Stage {
         wait: bool,
         patience: Duration,
     ) -> Result<(), StartError> {
+        if let Some(door) = self.own_door(party) {
+            let closed = |error: io::Error| StartError::because(error.to_string());
+            return door.reopen().await.map_err(closed);
+        }
         let Some(process) = self.process(party) else {
             return Err(StartError::not_managed(party));
         };
@@ -220,6 +227,11 @@ impl Stage {
         } else {
             Ok(())
         }
+    }
+
+    fn own_door(&self, party: Party) -> Option<&Door> {
+        let kit = party == Party::Function && self.function.is_none();
+        self.door.as_ref().filter(|_| kit)
     }
 
     fn process(&self, party: Party) -> Option<&Mutex<Managed>> {

@@ -117,6 +117,11 @@ struct Monitor<'a, 'b> {
 
 impl Monitor<'_, '_> {
     fn entry(&mut self, entry: &Entry) {
+        if (&entry.what, entry.from) == (&What::Killed, Party::Function) {
+            self.streams
+                .values_mut()
+                .for_each(|watched| watched.ended = true);
+        }
         let Some(stream) = entry.stream else { return };
         if entry.hop == Some(Hop::Front) {
             return self.front(entry);
@@ -294,7 +299,9 @@ impl Monitor<'_, '_> {
         let open = self
             .streams
             .values()
-            .any(|other| other.key.as_ref() == Some(&key) && !other.ended && !other.tainted);
+            .filter(|other| other.key.as_ref() == Some(&key))
+            // One that its function gave up is the proxy's to end, and nothing tells which came first.
+            .any(|other| !(other.ended || other.failed || other.tainted));
         self.rule(watched, "commands.one-stream", !open, || {
             let text =
                 format!("the proxy opened a stream for {key} though an earlier one has not ended");

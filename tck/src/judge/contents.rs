@@ -7,6 +7,7 @@ use crate::play::expand::{STATUS, UNKNOWN, status_name};
 use crate::play::protocol::{self, FromFunction, FromProxy};
 use crate::play::script::{CallPlan, MoveKind, Origin, Place, Returns};
 use crate::play::{Activation, Aligned, Stream, replay_of};
+use crate::requirement::{Level, Requirements};
 use crate::scenario::message::{self, Scope};
 use crate::scenario::service::EntityType;
 use crate::scenario::{Node, Party};
@@ -645,6 +646,7 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
         metadata::of_reply(bench, aligned, index);
         let problem = against(bench, call, &call.returns, &got);
         let names = bench.verified_by(aligned.index, Party::Proxy, true);
+        by_itself(bench, aligned, index, &names);
         let default = if streamed {
             "actions.stream-status"
         } else if call.entity_type.is_some() {
@@ -667,6 +669,27 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
     }
     passed_on(bench, aligned, index, &got);
     metadata::of_reply(bench, aligned, index);
+}
+
+/// The proxy answered a command that the function never got. It may, where the chart says so; what should be is a
+/// warning.
+fn by_itself(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, names: &[String]) {
+    let script = bench.case.script;
+    let command = |kind: &MoveKind| matches!(kind, MoveKind::Command(call) if *call == index);
+    let Some(command) = script.moves.iter().position(|this| command(&this.kind)) else {
+        return;
+    };
+    let should = names.iter().find(|name| {
+        let requirement = Requirements::embedded().get(name);
+        requirement.is_some_and(|requirement| requirement.level == Level::Should)
+    });
+    if let (Some(name), true) = (
+        should,
+        bench.case.play.entry_of(command) == Some(aligned.entry),
+    ) {
+        let summary = "the proxy answered a command that was waiting instead of delivering it";
+        bench.object(name, objection(aligned, Party::Proxy, summary));
+    }
 }
 
 fn shown(bench: &Bench<'_>, call: &CallPlan, got: &Outcome) -> String {

@@ -167,6 +167,10 @@ impl Play {
                     let (code, message) = end_status(status.as_ref());
                     self.push(Draft::End(stream, code, message), owner);
                 }
+                // The proxy was first.
+                (None, Party::Function) if self.was_reset(place) => {
+                    self.complete(index, self.now(), 0);
+                }
                 (None, _) => return false,
             },
             MoveKind::Resets {
@@ -195,7 +199,7 @@ impl Play {
                 self.unary(protocol::DISCOVER, bytes, owner);
             }
             // The kit's function answers discover and reportError by itself, outside the chart.
-            MoveKind::Spec(_) => self.complete(index, self.now(), 0),
+            MoveKind::Spec(_) | MoveKind::NoSpec(_) => self.complete(index, self.now(), 0),
             MoveKind::Reported(text) => {
                 let node = Node::map(
                     script.scenario.span,
@@ -213,6 +217,20 @@ impl Play {
             MoveKind::Start(party) => self.push(Draft::Start(*party), owner),
         }
         true
+    }
+
+    /// The function is gone, and all streams with it.
+    fn gone(&mut self) {
+        for stream in self.current.values().copied().collect::<Vec<_>>() {
+            if let Some((proxy_done, function_done)) = self.sides(stream) {
+                (*proxy_done, *function_done) = (true, true);
+            }
+        }
+        self.current.clear();
+    }
+
+    fn was_reset(&self, place: &Place) -> bool {
+        matches!(place, Place::Entity(key) if self.reset.contains(key))
     }
 
     pub(super) fn passive(&mut self, index: usize, key: &Key) {
@@ -342,6 +360,9 @@ impl Play {
         };
         if let Some(stream) = entry.stream {
             self.performed(&draft, stream, entry);
+        }
+        if let Draft::Kill(Party::Function) = draft {
+            self.gone();
         }
         if let Some(index) = owner {
             let id = self.own_command_id(index);
@@ -507,7 +528,7 @@ fn back(path: &str) -> Act {
     }
 }
 
-fn end_status(node: Option<&Node>) -> (i32, String) {
+pub(super) fn end_status(node: Option<&Node>) -> (i32, String) {
     let text = |key: &str| {
         node.and_then(|n| n.get(key))
             .and_then(Node::as_text)

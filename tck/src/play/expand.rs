@@ -112,6 +112,7 @@ pub fn expand(
         models: BTreeMap::new(),
         client: None,
         within: None,
+        waiting: Vec::new(),
         live: false,
     };
     let mut frontier = builder.steps(&scenario.chart, Vec::new())?;
@@ -146,6 +147,8 @@ struct Builder {
     client: Option<usize>,
     /// Between a command and its answer: which call's.
     within: Option<usize>,
+    /// Calls to the entity of the call that they stand in: they wait until it is answered.
+    waiting: Vec<Waiting>,
     /// The model answers when it is asked, not now: the order of commands isn't known before.
     live: bool,
 }
@@ -195,8 +198,22 @@ impl Builder {
             }
             StepKind::Raw { party, what } => {
                 let done = self.raw(info, *party, what, after)?;
-                let ends = *party == Party::Function
-                    && matches!(what, Raw::Ends(_) | Raw::Resets | Raw::Fault(_));
+                let stream = self.moves.last().map(|last| &last.kind);
+                let ends = matches!(
+                    stream,
+                    Some(
+                        MoveKind::Ends {
+                            from: Party::Function,
+                            ..
+                        } | MoveKind::Resets {
+                            from: Party::Function,
+                            ..
+                        } | MoveKind::Fault {
+                            from: Party::Function,
+                            ..
+                        }
+                    )
+                );
                 // Nothing shows that the proxy has seen the end of an idle stream; what goes through the same
                 // proxy afterwards comes after it.
                 match ends && self.role == Role::Proxy && self.within.is_none() {
@@ -235,7 +252,7 @@ impl Builder {
         party: Party,
         after: Frontier,
     ) -> Result<Frontier, NotPlayable> {
-        if self.role.kit_plays(party) {
+        if self.role.kit_plays(party) && (self.role, party) != (Role::Proxy, Party::Function) {
             return not_playable(format!(
                 "the chart starts or kills the {party}, which the kit plays"
             ));
@@ -326,8 +343,32 @@ impl Builder {
         if self.role != Role::Sdk && origin == Origin::Client {
             frontier = vec![self.add(info, frontier, MoveKind::Request(index))];
         }
-        frontier = vec![self.add(info, frontier, MoveKind::Command(index))];
+        let held = self.within.and_then(|outer| self.calls[outer].key.as_ref());
+        if origin == Origin::Client && held.is_some() && held == self.calls[index].key.as_ref() {
+            self.waiting.push(Waiting {
+                info,
+                index,
+                call: call.clone(),
+                request: frontier.clone(),
+            });
+            let (chain, late) = (frontier, Vec::new());
+            return Ok(Ran { index, chain, late });
+        }
+        self.commanded(info, call, index, frontier)
+    }
+
+    /// A call from its command on.
+    fn commanded(
+        &mut self,
+        info: usize,
+        call: &Call,
+        index: usize,
+        after: Frontier,
+    ) -> Result<Ran, NotPlayable> {
+        let others = std::mem::take(&mut self.waiting);
+        let mut frontier = vec![self.add(info, after, MoveKind::Command(index))];
         frontier = self.during(call, index, frontier)?;
+        let waiting = std::mem::replace(&mut self.waiting, others);
         if !self.calls[index].silent {
             frontier = vec![self.add(info, frontier, MoveKind::Answer(index))];
         }
@@ -338,12 +379,39 @@ impl Builder {
             let (chain, late) = (frontier, Vec::new());
             return Ok(Ran { index, chain, late });
         }
-        let (mut chain, late) = self.consequences(info, index, frontier)?;
-        if origin == Origin::Client && !self.leaves(&call.during) {
+        let answered = frontier.clone();
+        let (mut chain, mut late) = self.consequences(info, index, frontier)?;
+        if self.calls[index].origin == Origin::Client && !self.leaves(&call.during) {
             self.calls[index].returns = self.returns(call, index);
             chain = vec![self.add(info, chain, MoveKind::Return(index))];
         }
+        late.extend(self.one_by_one(waiting, answered)?);
         Ok(Ran { index, chain, late })
+    }
+
+    /// What waited for an entity: each when the one before is answered.
+    fn one_by_one(
+        &mut self,
+        waiting: Vec<Waiting>,
+        mut free: Frontier,
+    ) -> Result<Frontier, NotPlayable> {
+        let mut all = Vec::new();
+        for Waiting {
+            info,
+            index,
+            call,
+            request,
+        } in waiting
+        {
+            free.extend(request);
+            let ran = self.commanded(info, &call, index, free)?;
+            let is = |kind: &MoveKind| matches!(kind, MoveKind::Answer(call) if *call == index);
+            let answer = self.moves.iter().rposition(|this| is(&this.kind));
+            let ran = ran.all();
+            free = answer.map_or_else(|| ran.clone(), |answer| vec![answer]);
+            all.extend(ran);
+        }
+        Ok(all)
     }
 
     fn during(
@@ -931,6 +999,9 @@ impl Builder {
                 place,
                 bytes: bytes.clone().into(),
             },
+            Raw::Ends(status) if party == Party::Function && self.discovering(&after) => {
+                MoveKind::NoSpec(status.clone())
+            }
             Raw::Ends(status) => MoveKind::Ends {
                 from,
                 place,
@@ -978,6 +1049,12 @@ impl Builder {
             }
         };
         Ok(vec![self.add(info, after, kind)])
+    }
+
+    /// The proxy has just called `discover`: what ends is that call.
+    fn discovering(&self, after: &Frontier) -> bool {
+        let discover = |index: &usize| matches!(self.moves[*index].kind, MoveKind::Discover(_));
+        self.role == Role::Proxy && after.iter().any(discover)
     }
 
     #[allow(clippy::too_many_arguments)] // the parts of one raw step
@@ -1067,6 +1144,14 @@ struct ActionRun {
     left: bool,
     /// One of the two ended the call between them by hand.
     ended: bool,
+}
+
+/// A call that the client has made, to an entity whose command is outstanding.
+struct Waiting {
+    info: usize,
+    index: usize,
+    call: Call,
+    request: Frontier,
 }
 
 /// A call's last moves: those that what comes next waits for, and those that nothing but the next step waits for.

@@ -2,7 +2,7 @@
 
 use super::oracle::Entity;
 use super::protocol::{self, Begin, Command, FromFunction, FromProxy};
-use super::script::{Key, MoveKind, Place};
+use super::script::{Key, MoveKind, Place, Returns};
 use super::{Draft, Exchange, Play, Stream, Track, expand};
 use crate::scenario::service::EntityType;
 use crate::scenario::{Party, Role};
@@ -53,6 +53,7 @@ impl Play {
                 }
             }
             What::End { .. } => {
+                self.without_the_function(call, entry);
                 self.align(
                     entry,
                     |kind| matches!(kind, MoveKind::Return(c) if *c == call),
@@ -68,6 +69,25 @@ impl Play {
                 What::Message { .. } => messages.push(entry.seq),
                 What::Headers { .. } => *headers = Some(entry.seq),
                 _ => {}
+            }
+        }
+    }
+
+    /// A client is answered though its command never came: where the chart has that among others, nobody waits for
+    /// the command any more.
+    fn without_the_function(&mut self, call: usize, entry: &Entry) {
+        let Returns::Either(_) = self.script.calls[call].returns else {
+            return;
+        };
+        let script = self.script.clone();
+        let command = |kind: &MoveKind| matches!(kind, MoveKind::Command(c) if *c == call);
+        let answer = |kind: &MoveKind| matches!(kind, MoveKind::Answer(c) if *c == call);
+        if self.find(command).is_none() {
+            return;
+        }
+        for (index, this) in script.moves.iter().enumerate() {
+            if command(&this.kind) || answer(&this.kind) {
+                (self.issued[index], self.done[index]) = (true, Some(entry.seq));
             }
         }
     }
@@ -209,6 +229,7 @@ impl Play {
         track.proxy_done = true;
         let Some(key) = track.key.clone() else { return };
         let function_done = track.function_done;
+        let mut awaited = false;
         let half = gracefully
             .then(|| self.find(|kind| matches!(kind, MoveKind::HalfClose(k) if *k == key)))
             .flatten()
@@ -216,10 +237,19 @@ impl Play {
         match half {
             Some(index) => self.complete(index, entry.seq, 0),
             None => {
-                self.align(
-                    entry,
-                    |kind| matches!(kind, MoveKind::Ends { from: Party::Proxy, place, .. } if *place == Place::Entity(key.clone())),
-                );
+                let here = Place::Entity(key.clone());
+                awaited = self.align(entry, |kind| match kind {
+                    MoveKind::Ends {
+                        from: Party::Proxy,
+                        place,
+                        ..
+                    } => *place == here,
+                    MoveKind::Resets {
+                        from: Party::Proxy,
+                        place,
+                    } => *place == here && !gracefully,
+                    _ => false,
+                });
             }
         }
         if !gracefully {
@@ -229,13 +259,28 @@ impl Play {
             }
             return self.forget(stream);
         }
-        if self.script.role.kit_plays(Party::Function) && !function_done {
+        let scripted = awaited && self.goes_on(&Place::Entity(key.clone()));
+        if self.script.role.kit_plays(Party::Function) && !function_done && !scripted {
             let owner = half.and_then(|half| {
                 self.find(|kind| matches!(kind, MoveKind::Complete(k) if *k == key))
                     .filter(|index| self.script.moves[*index].after.contains(&half))
             });
             self.push(Draft::End(stream, 0, String::new()), owner);
         }
+    }
+
+    /// The chart says itself how a stream goes on that the proxy has half-closed.
+    fn goes_on(&self, here: &Place) -> bool {
+        let ends = |kind: &MoveKind| match kind {
+            MoveKind::Ends {
+                from: Party::Function,
+                place,
+                ..
+            }
+            | MoveKind::Resets { place, .. } => place == here,
+            _ => false,
+        };
+        self.find(ends).is_some()
     }
 
     pub(super) fn forget(&mut self, stream: StreamId) {

@@ -6,6 +6,7 @@ use crate::scenario::service::EntityType;
 use crate::scenario::{Answer, Fault, Node, Party, Role, Scenario, Span};
 use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -268,6 +269,8 @@ pub enum MoveKind {
     Discover(Option<Node>),
     /// The function answers `discover`.
     Spec(Option<Node>),
+    /// The function fails `discover`, with this status.
+    NoSpec(Option<Node>),
     /// The kit kills a process.
     Kill(Party),
     /// The kit starts a process.
@@ -293,7 +296,8 @@ impl Move {
             | MoveKind::Complete(_)
             | MoveKind::Fails { .. }
             | MoveKind::Acknowledged
-            | MoveKind::Spec(_) => Party::Function,
+            | MoveKind::Spec(_)
+            | MoveKind::NoSpec(_) => Party::Function,
             MoveKind::Message { from, .. }
             | MoveKind::Bytes { from, .. }
             | MoveKind::Ends { from, .. }
@@ -351,6 +355,15 @@ impl Script {
         call
     }
 
+    /// How calls of `discover` end that the kit's function fails, in this order.
+    pub fn refusals(&self) -> VecDeque<(i32, String)> {
+        let status = |this: &Move| match &this.kind {
+            MoveKind::NoSpec(status) => Some(super::act::end_status(status.as_ref())),
+            _ => None,
+        };
+        self.moves.iter().filter_map(status).collect()
+    }
+
     /// A move as a person would say what is awaited.
     pub fn describe(&self, index: usize) -> String {
         let Some(this) = self.moves.get(index) else {
@@ -405,6 +418,7 @@ impl Script {
             MoveKind::Reported(_) => "the proxy to call reportError".to_owned(),
             MoveKind::Discover(_) => "the proxy to call discover".to_owned(),
             MoveKind::Spec(_) => "the function's entity spec".to_owned(),
+            MoveKind::NoSpec(_) => "the function to fail discover".to_owned(),
             MoveKind::Kill(party) => format!("the {party} to be killed"),
             MoveKind::Start(party) => format!("the {party} to be started"),
         }

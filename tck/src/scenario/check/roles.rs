@@ -62,6 +62,12 @@ fn playable(scenario: &Scenario, role: Role) -> Result<(), String> {
 fn obstacle(scenario: &Scenario, step: &Step, role: Role) -> Option<String> {
     let sdk = role == Role::Sdk;
     let reason = match &step.kind {
+        // What the kit is to a proxy under test can be gone, and come back.
+        StepKind::Kill(Party::Function) | StepKind::Start(Party::Function)
+            if role == Role::Proxy =>
+        {
+            return None;
+        }
         StepKind::Kill(party) | StepKind::Start(party) if role.kit_plays(*party) => {
             return Some(format!(
                 "the chart kills or starts the {party}, which the kit plays"
@@ -79,6 +85,9 @@ fn obstacle(scenario: &Scenario, step: &Step, role: Role) -> Option<String> {
         }
         StepKind::Concurrent { .. } if sdk && is_serialised(scenario) => {
             "the proxy hands an entity one command at a time, and here the kit is the proxy"
+        }
+        StepKind::Call(call) if role == Role::Stack && outruns(call) => {
+            "the function is under test and answers when it likes, so no call is sure to wait"
         }
         StepKind::Call(call) if sdk && holds_back(call) => {
             "the function is under test, and nothing can be put between a command and its answer"
@@ -102,6 +111,13 @@ fn holds_back(call: &Call) -> bool {
     call.during
         .iter()
         .any(|step| !matches!(step.kind, StepKind::None(_)))
+}
+
+/// Other calls are made between the command and its answer.
+fn outruns(call: &Call) -> bool {
+    call.during
+        .iter()
+        .any(|step| matches!(step.kind, StepKind::Call(_)))
 }
 
 /// A replay that no call before it made can be played only by a proxy of the kit's.
