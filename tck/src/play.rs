@@ -233,7 +233,10 @@ enum Draft {
     /// On the call's stream to the function.
     SendAction(usize, Bytes),
     HalfCloseAction(usize),
+    /// An entity's stream; of an action a call that is made by hand.
     OpenEntity(EntityType, Key),
+    /// On the entity's current stream.
+    HalfCloseEntity(Key),
     /// On the entity's current stream.
     SendEntity(Key, Bytes),
     /// A call of `discover` or `reportError`.

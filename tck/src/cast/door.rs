@@ -66,8 +66,8 @@ struct Owner {
     mailbox: Mailbox,
     /// It has the subject for itself, and gets everything.
     exclusive: bool,
-    /// It has the actions of the subject for itself.
-    actions: bool,
+    /// It has the actions of this service for itself.
+    actions: Option<String>,
     /// How the next calls of `discover` end, instead of an answer.
     refusals: VecDeque<(i32, String)>,
 }
@@ -98,8 +98,9 @@ impl Claims {
         })
     }
 
-    fn of_actions(&self) -> Option<Owner> {
-        self.find(|owner| owner.actions)
+    /// The scenario that has the actions of a service for itself.
+    fn of_actions(&self, is: impl Fn(&str) -> bool) -> Option<Owner> {
+        self.find(|owner| owner.actions.as_deref().is_some_and(&is))
     }
 
     fn of_payload(&self, payload: &[u8]) -> Option<Owner> {
@@ -176,7 +177,9 @@ impl Door {
             .map(|call| call.payload.clone())
             .collect();
         let exclusive = crate::run::needs_own_subject(&script.scenario);
-        let actions = script.has_actions();
+        let actions = script
+            .has_actions()
+            .then(|| script.scenario.service.clone());
         let refusals = script.refusals();
         let number = self.claims.with(|all| {
             all.next += 1;
@@ -288,7 +291,10 @@ impl Porter {
         let text = UserFunctionError::decode(bytes.clone())
             .map(|error| error.message)
             .unwrap_or_default();
-        if let Some(owner) = self.claims.of_text(&text) {
+        let owner = self.claims.of_text(&text);
+        // A report about an action's call has no id.
+        let owner = owner.or_else(|| self.claims.of_actions(|service| text.contains(service)));
+        if let Some(owner) = owner {
             self.tell(&owner, &called.path, &called.metadata, bytes.clone());
         }
         if let Behind::Function(address) = self.behind
@@ -357,9 +363,11 @@ impl Porter {
                     let payload = command.payload.unwrap_or_default().value;
                     let text = String::from_utf8_lossy(&payload);
                     let by_id = (!payload.is_empty()).then(|| self.claims.of_text(&text));
-                    by_id.flatten().or_else(|| self.claims.of_actions())
+                    // One with the id of a scenario that is over is nobody's.
+                    let leased = || self.claims.of_actions(|service| service == command.service);
+                    by_id.flatten().or_else(leased)
                 }
-                _ => self.claims.of_actions(),
+                _ => self.claims.of_actions(|_| true),
             },
             _ => None,
         };

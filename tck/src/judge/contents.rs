@@ -533,6 +533,9 @@ fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
     let report = UserFunctionError::decode(bytes_of(bench, aligned.entry))
         .unwrap_or_default()
         .message;
+    if script.has_actions() {
+        return reported_call(bench, aligned, report);
+    }
     bench.covered("discovery.report-names-the-entity");
     if !(report.contains(&script.key.service) && report.contains(&script.key.entity)) {
         let mut objection = objection(
@@ -548,6 +551,22 @@ fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
             .mismatches
             .push(differs("message", expected, report));
         bench.object("discovery.report-names-the-entity", objection);
+    }
+}
+
+/// A report about an action's call names service and command.
+fn reported_call(bench: &mut Bench<'_>, aligned: &Aligned, report: String) {
+    let calls = bench.case.script.calls.iter();
+    let mut named = calls.filter(|call| call.key.is_none() && call.entity_type.is_some());
+    let requirement = "actions.malformed-response";
+    if !named.any(|call| report.contains(call.service()) && report.contains(&call.method)) {
+        let text = "the report doesn't say which command it is about";
+        let mut objection = objection(aligned, Party::Proxy, text);
+        let expected = "a text with the names of service and command";
+        objection
+            .mismatches
+            .push(differs("message", expected, report));
+        bench.object(requirement, objection);
     }
 }
 
@@ -819,6 +838,10 @@ fn passed_on(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, got: &Outco
             let equal = got.code == UNKNOWN && got.text == failure.description;
             let expected = format!("{{ status: UNKNOWN, message: {:?} }}", failure.description);
             ("failures.description-reaches-client", expected, equal)
+        }
+        None if call.entity_type == Some(EntityType::Action) => {
+            let expected = "any status but OK".to_owned();
+            ("actions.no-reply-status", expected, got.code != 0)
         }
         _ => return,
     };

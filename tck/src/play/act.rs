@@ -53,7 +53,12 @@ impl Play {
                 from: Party::Proxy,
                 stream: *self.backs.get(call)?,
             },
+            Draft::OpenEntity(EntityType::Action, _) => back(protocol::Kind::Unary.path()),
             Draft::OpenEntity(entity_type, _) => back(entity_type.path()),
+            Draft::HalfCloseEntity(key) => Act::HalfClose {
+                from: Party::Proxy,
+                stream: *self.current.get(key)?,
+            },
             Draft::SendEntity(key, bytes) => {
                 let stream = *self.current.get(key)?;
                 Act::Send {
@@ -330,6 +335,9 @@ impl Play {
                 let entity_type = self.entity_type_at(place);
                 self.push(Draft::OpenEntity(entity_type, key.clone()), None);
                 self.push(Draft::SendEntity(key.clone(), bytes), Some(index));
+                if entity_type == EntityType::Action {
+                    self.push(Draft::HalfCloseEntity(key.clone()), None);
+                }
             }
             (None, ..) => return false,
         }
@@ -388,6 +396,11 @@ impl Play {
                 };
                 self.streams.insert(stream, Stream::Action(exchange));
                 self.backs.insert(*call, stream);
+            }
+            Draft::OpenEntity(EntityType::Action, key) => {
+                self.streams
+                    .insert(stream, Stream::Action(Exchange::default()));
+                self.current.insert(key.clone(), stream);
             }
             Draft::OpenEntity(entity_type, key) => {
                 let track = Track::new(*entity_type, Some(key.clone()));

@@ -166,6 +166,12 @@ impl Play {
             .any(|index| self.done[index].is_some() && is(&self.script.moves[index].kind))
     }
 
+    /// The client's call is over, and the proxy is about to cancel this one: until then the function may go on.
+    fn is_unwanted(&self, call: usize) -> bool {
+        let cancels = |kind: &MoveKind| matches!(kind, MoveKind::Cancel(c) if *c == call);
+        self.script.moves.iter().any(|this| cancels(&this.kind))
+    }
+
     /// The call is over: what would still have travelled on it needn't.
     fn waive(&mut self, call: usize, entry: u64) {
         let script = self.script.clone();
@@ -181,13 +187,14 @@ impl Play {
     }
 
     pub(super) fn function_on_action(&mut self, stream: StreamId, entry: &Entry) {
-        let Some(Exchange {
-            call: Some(call),
-            function_done: false,
-            ..
-        }) = self.exchange(stream).copied()
-        else {
-            return;
+        let call = match self.exchange(stream).copied() {
+            Some(Exchange {
+                call: Some(call),
+                function_done: false,
+                ..
+            }) => call,
+            Some(Exchange { call: None, .. }) => return self.by_hand(entry),
+            _ => return,
         };
         match &entry.what {
             What::Message { bytes } => match protocol::read_out(EntityType::Action, bytes) {
@@ -206,11 +213,30 @@ impl Play {
         }
     }
 
+    /// What comes on a call that the kit made by hand: the chart waits for a refusal.
+    fn by_hand(&mut self, entry: &Entry) {
+        let refuses = match &entry.what {
+            What::Message { bytes } => match protocol::read_out(EntityType::Action, bytes) {
+                FromFunction::Reply(reply) => reply.failure().is_some(),
+                _ => false,
+            },
+            What::End { code, .. } => *code != 0,
+            _ => return,
+        };
+        let awaited = |kind: &MoveKind| matches!(kind, MoveKind::Fails { .. });
+        let open = self.find(awaited).is_some();
+        if refuses {
+            self.align(entry, awaited);
+        } else if open {
+            self.unexpected(entry, "an answer");
+        }
+    }
+
     fn element(&mut self, entry: &Entry, call: usize) {
         let script = self.script.clone();
         let is =
             |kind: &MoveKind| matches!(kind, MoveKind::Answer(c) if script.carrier(*c) == call);
-        if !self.align(entry, is) {
+        if !self.align(entry, is) && !self.is_unwanted(call) {
             self.raw_message(entry, "an answer where none was expected".to_owned());
         }
     }

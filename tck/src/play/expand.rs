@@ -451,6 +451,7 @@ impl Builder {
             info,
             index,
             front: self.role != Role::Sdk && self.calls[index].origin == Origin::Client,
+            passes: self.role != Role::Sdk && self.passes(index),
             chain: after,
             client: Vec::new(),
             proxy: Vec::new(),
@@ -510,8 +511,9 @@ impl Builder {
     fn lines(&self, call: &Call, index: usize) -> Option<Stream> {
         let plan = &self.calls[index];
         let (kind, silent) = (plan.kind, plan.silent);
+        let nested = plan.origin != Origin::Client;
         let Some(stream) = &call.stream else {
-            let model = kind.streams_out() && !silent;
+            let model = kind.streams_out() && !silent || nested && kind.streams_in();
             return model.then(|| Stream {
                 lines: self.model_lines(call, index),
                 burst: false,
@@ -520,6 +522,19 @@ impl Builder {
         };
         let answered = stream.lines.iter().any(|line| line.request.is_none());
         let mut stream = stream.clone();
+        if nested && kind.streams_in() {
+            let line = StreamLine {
+                span: call.span,
+                request: Some(
+                    call.request
+                        .clone()
+                        .unwrap_or_else(|| Node::map::<&str>(call.span, [])),
+                ),
+                answer: None,
+                step: None,
+            };
+            stream.lines.insert(0, line);
+        }
         if kind.streams_out() && !answered && !silent {
             let answers = self.model_lines(call, index);
             stream.lines = match kind.streams_in() {
@@ -544,8 +559,11 @@ impl Builder {
         let mut lines = Vec::new();
         let requests: Vec<(Option<Node>, bytes::Bytes)> = if plan.kind.streams_in() {
             let lines = call.stream.iter().flat_map(|stream| &stream.lines);
-            let nodes = lines.filter(|line| line.request.is_some());
-            let nodes = nodes.map(|line| line.request.clone());
+            let nodes = lines.filter_map(|line| line.request.clone());
+            let one = (plan.origin != Origin::Client)
+                .then(|| call.request.clone())
+                .flatten();
+            let nodes = one.into_iter().chain(nodes).map(Some);
             nodes.zip(plan.requests.iter().cloned()).collect()
         } else {
             vec![(None, plan.payload.clone())]
@@ -678,7 +696,7 @@ impl Builder {
             return Ok(());
         }
         match self.conclusion(answer) {
-            Conclusion::Message if run.front => {
+            Conclusion::Message if run.passes => {
                 let mut after = run.chain.clone();
                 after.extend(&run.passed);
                 run.passed = vec![self.add(run.info, after, MoveKind::Pass(answer))];
@@ -707,10 +725,27 @@ impl Builder {
         self.calls.len() - 1
     }
 
+    /// The messages that this call is answered with go to a client that takes a stream.
+    fn passes(&self, index: usize) -> bool {
+        match self.calls[index].origin {
+            Origin::Client => true,
+            Origin::Forward { parent } | Origin::Element { parent } => {
+                self.calls[parent].kind.streams_out() && self.passes(parent)
+            }
+            Origin::Effect { .. } => false,
+        }
+    }
+
     /// What an answer comes to in the end.
     fn conclusion(&self, mut index: usize) -> Conclusion {
         while let Some(forward) = self.calls[index].forward {
             index = forward;
+        }
+        // Its messages have taken the place of this one.
+        if self.calls[index].kind.streams_out()
+            && matches!(self.calls[index].origin, Origin::Forward { .. })
+        {
+            return Conclusion::Nothing;
         }
         match &self.calls[index].answer {
             None => Conclusion::Message,
@@ -781,7 +816,12 @@ impl Builder {
         if written && !scripted && !self.live {
             self.model_answer(call, &key, &method, &payload);
         }
-        let requests = self.stream_requests(call, &method)?;
+        let requests = match origin {
+            Origin::Client => self.stream_requests(call, &method)?,
+            // A forward or an effect has one request, also where the target takes more.
+            _ if method.is_client_streaming() => vec![payload.clone().into()],
+            _ => Vec::new(),
+        };
         let streams = call.stream.is_some();
         self.calls.push(CallPlan {
             origin,
@@ -1128,6 +1168,8 @@ struct ActionRun {
     index: usize,
     /// There is a client.
     front: bool,
+    /// Its messages are messages of a client's stream.
+    passes: bool,
     /// The last move, in lock-step.
     chain: Frontier,
     /// The last move of the client, of the proxy towards the function, of the function.
@@ -1209,10 +1251,17 @@ fn fence_call(span: Span, method: &MethodDescriptor, id: Node) -> Call {
 
 fn metadata(node: Option<&Node>) -> Vec<(String, String)> {
     let entries = node.and_then(Node::entries).unwrap_or_default();
-    entries
-        .iter()
-        .filter_map(|(key, value)| Some((key.text.to_lowercase(), value.as_text()?.to_owned())))
-        .collect()
+    let named = |(key, value): &(crate::scenario::node::Key, Node)| {
+        let values = value
+            .items()
+            .unwrap_or(std::slice::from_ref(value))
+            .to_vec();
+        let name = key.text.to_lowercase();
+        values
+            .into_iter()
+            .filter_map(move |value| Some((name.clone(), value.as_text()?.to_owned())))
+    };
+    entries.iter().flat_map(named).collect()
 }
 
 /// gRPC status code UNKNOWN.

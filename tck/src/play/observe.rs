@@ -44,7 +44,7 @@ impl Play {
         match &entry.what {
             What::Message { .. } if streamed => {
                 let script = self.script.clone();
-                let passed = |kind: &MoveKind| matches!(kind, MoveKind::Pass(c) if script.carrier(*c) == call);
+                let passed = |kind: &MoveKind| matches!(kind, MoveKind::Pass(c) if script.client_call(*c) == call);
                 if !self.align(entry, passed) {
                     self.unexpected(
                         entry,

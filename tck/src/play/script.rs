@@ -342,6 +342,16 @@ impl Script {
         }
     }
 
+    /// The client's call at whose door this one's answer comes out, if any.
+    pub fn client_call(&self, mut call: usize) -> usize {
+        loop {
+            match self.calls[call].origin {
+                Origin::Element { parent } | Origin::Forward { parent } => call = parent,
+                Origin::Client | Origin::Effect { .. } => return call,
+            }
+        }
+    }
+
     /// The calls whose answers the function sends on the stream of this one, in order.
     pub fn answers(&self, call: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.calls.len()).filter(move |index| self.carrier(*index) == call)

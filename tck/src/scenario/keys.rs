@@ -302,6 +302,11 @@ pub const NESTED: &[KeyDoc] = &[
     REQUEST,
     METADATA,
     key(
+        "stream",
+        Kind::Lines,
+        "What a target that streams its answer answers.",
+    ),
+    key(
         "synchronous",
         Kind::Truth,
         "Of a side effect: the caller waits for it.",

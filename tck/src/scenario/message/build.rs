@@ -432,9 +432,13 @@ fn metadata_entries(node: &Node) -> Node {
     let Some(entries) = node.entries() else {
         return node.clone();
     };
-    let entries = entries.iter().map(|(key, value)| {
-        let name = Node::text(key.span, key.text.replace('$', "$$"));
-        Node::map(key.span, [("key", name), ("string_value", value.clone())])
+    let entries = entries.iter().flat_map(|(key, value)| {
+        let entry = |value: &Node| {
+            let name = Node::text(key.span, key.text.replace('$', "$$"));
+            Node::map(key.span, [("key", name), ("string_value", value.clone())])
+        };
+        let values = value.items().unwrap_or(std::slice::from_ref(value));
+        values.iter().map(entry).collect::<Vec<_>>()
     });
     Node::map(node.span, [("entries", Node::list(node.span, entries))])
 }

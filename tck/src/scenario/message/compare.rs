@@ -429,9 +429,16 @@ impl Comparison<'_> {
                 })
                 .collect();
             let fits = |text: &&str| super::compare_text(expected, text, self.scope).is_none();
-            let found = match is(expected, "$absent") {
-                true => values.is_empty(),
-                false => values.iter().any(fits),
+            let found = match (is(expected, "$absent"), expected.items()) {
+                (true, _) => values.is_empty(),
+                // All of them, in this order.
+                (false, Some(all)) => {
+                    let fits = |(expected, text): (&Node, &&str)| {
+                        super::compare_text(expected, text, self.scope).is_none()
+                    };
+                    all.len() == values.len() && all.iter().zip(&values).all(fits)
+                }
+                (false, None) => values.iter().any(fits),
             };
             if !found {
                 let received = if values.is_empty() {

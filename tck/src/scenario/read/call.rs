@@ -2,7 +2,7 @@
 
 use super::super::keys::{self, Kind};
 use super::super::node::Key;
-use super::super::{Answer, Call, Node, Stream, StreamLine, Value};
+use super::super::{Answer, Call, Node, Stream, StreamLine, Value, message};
 use super::Reader;
 use super::kind::{head_span, is_answer, list, misfit, truth};
 
@@ -40,10 +40,8 @@ impl Reader<'_> {
     }
 
     fn stream(&mut self, node: &Node) -> Option<Stream> {
-        let lines = list(Some(node.get("stream")?))
-            .iter()
-            .map(|line| self.line(line))
-            .collect();
+        let lines = message::items(node.get("stream")?);
+        let lines = lines.iter().map(|line| self.line(line)).collect();
         Some(Stream {
             lines,
             burst: truth(node, "burst"),

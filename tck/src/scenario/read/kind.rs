@@ -49,9 +49,10 @@ pub(super) fn misfit(node: &Node, kind: Kind) -> Option<Misfit> {
         }
         Kind::Messages => expected(is_list || node.operator().is_some(), "a list of messages"),
         Kind::Metadata => expected(map, "a map of names and values"),
-        Kind::Scenarios | Kind::Steps | Kind::Branches | Kind::NestedList | Kind::Lines => {
+        Kind::Scenarios | Kind::Steps | Kind::Branches | Kind::NestedList => {
             expected(is_list, "a list")
         }
+        Kind::Lines => expected(is_list || node.operator().is_some(), "a list"),
         Kind::Step => expected(map || matches!(node.value, Value::Text(_)), "a step"),
         Kind::Nested => expected(map, "a call"),
         Kind::Raw => {
