@@ -159,15 +159,15 @@ impl Exchange {
         let none = || Status::unknown("the action gave no reply");
         let answer = match self.receive().await {
             Some(response) => self.carry_out(response?).await,
-            None => return Err(none()),
+            None => None,
         };
-        let answer = answer.ok_or_else(none)??;
+        let answer = answer.unwrap_or_else(|| Err(none()));
         match self.receive().await {
-            None => Ok(answer),
-            Some(Err(status)) => Err(status),
+            None => answer,
+            Some(Err(status)) => answer.and(Err(status)),
             Some(Ok(_)) => {
                 self.report(&Violation::SecondResponse);
-                Ok(answer)
+                answer
             }
         }
     }

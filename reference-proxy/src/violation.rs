@@ -58,7 +58,7 @@ pub enum Violation {
     #[error("a message can't be decoded: {0}")]
     Undecodable(String),
     /// What isn't even gRPC.
-    #[error("the stream {0}")]
+    #[error("what was sent isn't gRPC: {0}")]
     NotGrpc(String),
 }
 

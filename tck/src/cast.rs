@@ -256,6 +256,10 @@ impl Actor<'_> {
                 if let Some(sender) = self.sender(stream, from) {
                     sender.reset().await;
                 }
+                // A caller that has half-closed its side leaves by giving up the answer.
+                if from != Party::Function {
+                    self.streams.remove(&stream);
+                }
             }
             Act::Fault {
                 from,

@@ -249,6 +249,9 @@ impl Receiver {
                     self.messages.push(data);
                     Ok(())
                 }
+                None if self.messages.is_incomplete() => {
+                    Err(End::Garbage("it ends inside a message".to_owned()))
+                }
                 None => Err(trailers(body).await),
             },
         }
@@ -281,6 +284,11 @@ impl Messages {
             data: Bytes::new(),
             partial: BytesMut::new(),
         }
+    }
+
+    /// Whether the beginning of a message waits for its rest.
+    fn is_incomplete(&self) -> bool {
+        !self.partial.is_empty() || !self.data.is_empty()
     }
 
     /// Only called when `next` had nothing left to cut.
