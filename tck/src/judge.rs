@@ -222,6 +222,12 @@ fn order(bench: &mut Bench<'_>) {
         if this.from() != Party::Proxy || this.by_kit(script.role) {
             continue;
         }
+        // What somebody else's end made needless was not done by the proxy.
+        let at = usize::try_from(aligned.entry).ok();
+        let entry = at.and_then(|at| bench.case.transcript.entries.get(at));
+        if entry.is_some_and(|entry| entry.from != Party::Proxy) {
+            continue;
+        }
         for &before in &this.after {
             let earlier = &script.moves[before];
             // A call can be refused before its request was sent.

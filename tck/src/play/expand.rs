@@ -480,7 +480,8 @@ impl Builder {
             }
             None => {}
         }
-        if !kind.streams_out() && !self.calls[index].silent {
+        let answers = !kind.streams_out() && !self.calls[index].silent;
+        if answers && !run.ended && !run.left {
             self.answered(&mut run, index, false)?;
         }
         let silent = self.calls[index].silent;
@@ -822,7 +823,7 @@ impl Builder {
             _ if method.is_client_streaming() => vec![payload.clone().into()],
             _ => Vec::new(),
         };
-        let streams = call.stream.is_some();
+        let streams = call.stream.is_some() && method.is_server_streaming();
         self.calls.push(CallPlan {
             origin,
             path: format!("/{}/{}", key.service, method.name()),
