@@ -193,7 +193,11 @@ impl Play {
                 function_done: false,
                 ..
             }) => call,
-            Some(Exchange { call: None, .. }) => return self.by_hand(entry),
+            Some(Exchange {
+                call: None,
+                function_done: false,
+                ..
+            }) => return self.by_hand(stream, entry),
             _ => return,
         };
         match &entry.what {
@@ -214,7 +218,7 @@ impl Play {
     }
 
     /// What comes on a call that the kit made by hand: the chart waits for a refusal.
-    fn by_hand(&mut self, entry: &Entry) {
+    fn by_hand(&mut self, stream: StreamId, entry: &Entry) {
         let refuses = match &entry.what {
             What::Message { bytes } => match protocol::read_out(EntityType::Action, bytes) {
                 FromFunction::Reply(reply) => reply.failure().is_some(),
@@ -226,6 +230,9 @@ impl Play {
         let awaited = |kind: &MoveKind| matches!(kind, MoveKind::Fails { .. });
         let open = self.find(awaited).is_some();
         if refuses {
+            if let Some(exchange) = self.exchange(stream) {
+                exchange.function_done = true;
+            }
             self.align(entry, awaited);
         } else if open {
             self.unexpected(entry, "an answer");
