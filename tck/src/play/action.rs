@@ -152,7 +152,8 @@ impl Play {
             } => *p == place,
             _ => false,
         });
-        if !expected && !exchange.function_done && !self.has_returned(call) {
+        let over = exchange.function_done || self.has_returned(call) || self.has_answered(call);
+        if !(expected || over) {
             self.unexpected(entry, "a cancellation of the action's call");
         } else {
             self.waive(call, entry.seq);
@@ -170,6 +171,14 @@ impl Play {
     fn is_unwanted(&self, call: usize) -> bool {
         let cancels = |kind: &MoveKind| matches!(kind, MoveKind::Cancel(c) if *c == call);
         self.script.moves.iter().any(|this| cancels(&this.kind))
+    }
+
+    /// The one answer was sent; nothing but the status would follow.
+    fn has_answered(&self, call: usize) -> bool {
+        let is = |kind: &MoveKind| matches!(kind, MoveKind::Answer(c) if *c == call);
+        let answered = |index: usize| self.done[index].is_some();
+        let mut all = (0..self.done.len()).filter(|index| is(&self.script.moves[*index].kind));
+        !self.script.calls[call].kind.streams_out() && all.any(answered)
     }
 
     /// The call is over: what would still have travelled on it needn't.
