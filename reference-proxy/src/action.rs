@@ -24,6 +24,9 @@ use crate::trace::Trace;
 use crate::violation::{Remark, Violation};
 use crate::wire::{self, Action, Forward, Payload, SideEffect};
 
+/// How many requests that are there already go on together.
+const TOGETHER: usize = 64;
+
 /// `cloudstate.action.ActionResponse`.
 #[derive(Clone, PartialEq, Message)]
 struct ActionResponse {
@@ -286,25 +289,32 @@ async fn pass_on(
     mut sender: Sender,
     first: crate::function::call::Frame,
     type_url: Bytes,
-    mut requests: impl Stream<Item = Result<Bytes, Status>> + Unpin,
+    requests: impl Stream<Item = Result<Bytes, Status>> + Unpin,
     broken: oneshot::Sender<Status>,
 ) {
     if sender.send(first).await.is_err() {
         return;
     }
-    while let Some(request) = requests.next().await {
-        let value = match request {
-            Ok(value) => value,
-            Err(status) => {
-                // Nobody listens where the call is over already.
-                let _ = broken.send(status);
-                return;
+    let mut requests = requests.ready_chunks(TOGETHER);
+    while let Some(ready) = requests.next().await {
+        let mut failed = None;
+        let frames = ready.into_iter().map_while(|request| match request {
+            Ok(value) => {
+                let type_url = type_url.clone();
+                Some(wire::action_request(&Payload { type_url, value }))
             }
-        };
-        let type_url = type_url.clone();
-        let payload = Payload { type_url, value };
+            Err(status) => {
+                failed = Some(status);
+                None
+            }
+        });
         // spec: actions.requests-passed-on, actions.backpressure
-        if sender.send(wire::action_request(&payload)).await.is_err() {
+        if sender.send_all(frames).await.is_err() {
+            return;
+        }
+        if let Some(status) = failed {
+            // Nobody listens where the call is over already.
+            let _ = broken.send(status);
             return;
         }
     }

@@ -24,7 +24,7 @@ use grpc::Grpc;
 /// How often a silent client is asked whether it is still there, and how long it may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How much a client may send ahead in one call, and on all of a connection.
-const WINDOWS: (u32, u32) = (1 << 20, 16 << 20);
+const WINDOWS: (u32, u32) = (64 << 10, 16 << 20);
 /// How many calls a client may have open on a connection.
 const STREAMS: u32 = 10_000;
 /// The pause after a connection could not be accepted: there are too many, and it takes time until

@@ -39,10 +39,20 @@ impl Proxy {
 
     /// How much memory it has, as the kernel counts.
     pub fn resident_bytes(&self) -> Result<usize, Box<dyn Error + Send + Sync>> {
+        self.bytes_of("VmRSS:")
+    }
+
+    /// How much memory it ever had.
+    #[allow(dead_code, reason = "one of the two benchmarks has no use for it")]
+    pub fn peak_bytes(&self) -> Result<usize, Box<dyn Error + Send + Sync>> {
+        self.bytes_of("VmHWM:")
+    }
+
+    fn bytes_of(&self, name: &str) -> Result<usize, Box<dyn Error + Send + Sync>> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kilobytes.ok_or("no VmRSS")?.trim().parse::<usize>()? * 1024)
+        Ok(kilobytes.ok_or("no such line")?.trim().parse::<usize>()? * 1024)
     }
 }
 

@@ -3,7 +3,7 @@ use cloudstate_protocol::cloudstate::{
 };
 use cloudstate_protocol::descriptors::{FILE_DESCRIPTOR_SET, descriptor_set_for};
 use cloudstate_protocol::names::tck::{EVENT_SOURCED_MODEL, EVENT_SOURCED_TWO};
-use cloudstate_protocol::names::{ACTION, EVENT_SOURCED, VALUE_ENTITY};
+use cloudstate_protocol::names::{ACTION, CRDT, EVENT_SOURCED};
 
 use super::*;
 
@@ -125,12 +125,25 @@ fn an_entity_needs_a_known_service_and_a_supported_type() {
             &[&format!("{name:?}")],
         );
     }
-    for kind in [VALUE_ENTITY, ACTION, "", "my.Type"] {
+    for kind in [CRDT, "", "my.Type"] {
         assert_refused(
             |spec| spec.entities[0].entity_type = kind.to_owned(),
             &[kind, EVENT_SOURCED_MODEL, EVENT_SOURCED],
         );
     }
+}
+
+#[test]
+fn an_action_may_stream_and_needs_neither_key_nor_persistence_id() {
+    let action = Entity {
+        entity_type: ACTION.to_owned(),
+        ..entity("cloudstate.tck.model.action.ActionTckModel", "")
+    };
+    let spec = EntitySpec {
+        entities: vec![action],
+        ..spec()
+    };
+    assert_eq!(check(&spec, TERMS).unwrap().len(), 4);
 }
 
 #[test]

@@ -75,10 +75,12 @@ impl Behaviour for EventSourced {
         let mut chunk = history.events;
         loop {
             // spec: event-sourced.replay-in-order, event-sourced.sequence-without-gaps
+            let mut frames = Vec::with_capacity(chunk.events.len());
             for payload in chunk.events {
                 sequence += 1;
-                out.send(event(sequence, &payload)).await?;
+                frames.push(event(sequence, &payload));
             }
+            out.send_all(frames).await?;
             if !chunk.more {
                 return Ok(sequence);
             }

@@ -18,7 +18,10 @@ use super::call::{Call, End, Frame, Incoming};
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much the user function may send ahead on one stream, and on all of a connection.
-const WINDOWS: (u32, u32) = (1 << 20, 16 << 20);
+const WINDOWS: (u32, u32) = (256 << 10, 16 << 20);
+/// Many small messages that wait for a slow client are no attack: the windows above limit them. What h2 counts
+/// against floods of small frames must not end the connection of everybody else.
+const FRAME_BUDGET: usize = 1 << 30;
 
 /// A connection to the user function.
 pub struct Connection {
@@ -177,6 +180,7 @@ async fn handshake(
     let (requests, mut driver): (_, Driver) = h2::client::Builder::new()
         .initial_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
+        .data_frame_budget(FRAME_BUDGET)
         .enable_push(false)
         .handshake(socket)
         .await

@@ -39,13 +39,14 @@ fn a_command_is_read_back_whatever_its_size() {
     for length in [0, 1, 200, 100_000] {
         let value = Bytes::from(vec![7; length]);
         let passed_on = metadata(&[("k", "v"), ("k", "")]);
+        let encoded = Bytes::from(passed_on.encode_to_vec());
         let command = Command {
             entity_id: "é",
             id: 300,
             name: "Process",
             type_url: b"type.googleapis.com/m.Request",
             value: &value,
-            metadata: Some(&passed_on.encode_to_vec().into()),
+            metadata: Some(&encoded),
         };
         let expected = generated::Command {
             entity_id: "é".to_owned(),
@@ -60,13 +61,14 @@ fn a_command_is_read_back_whatever_its_size() {
 }
 
 fn sent_with(headers: HeaderMap) -> Option<generated::Metadata> {
+    let metadata = metadata_of(&headers);
     let command = Command {
         entity_id: "a",
         id: 1,
         name: "Process",
         type_url: b"",
         value: &Bytes::new(),
-        metadata: metadata_of(&headers).as_ref(),
+        metadata: metadata.as_ref(),
     };
     decoded(&command).metadata
 }
