@@ -5,6 +5,7 @@
 //! function or as interceptor; [`perform`] plays one scenario on a stage. Everything is recorded, nothing is
 //! judged here.
 
+pub mod announce;
 pub mod door;
 pub mod relay;
 pub mod stage;

@@ -257,6 +257,8 @@ enum Draft {
 pub struct Play {
     script: Arc<Script>,
     done: Vec<Option<u64>>,
+    /// So many moves, from the first on, are made: nobody need look at them again.
+    made: usize,
     issued: Vec<bool>,
     queue: VecDeque<Queued>,
     streams: BTreeMap<StreamId, Stream>,
@@ -281,6 +283,7 @@ impl Play {
         let mut play = Play {
             script,
             done: vec![None; moves],
+            made: 0,
             issued: vec![false; moves],
             queue: VecDeque::new(),
             streams: BTreeMap::new(),
@@ -357,7 +360,8 @@ impl Play {
 
     /// The first move that somebody else has to make now.
     pub fn awaited(&self) -> Option<usize> {
-        (0..self.done.len()).find(|&index| self.done[index].is_none() && self.enabled(index))
+        let mut open = self.made..self.done.len();
+        open.find(|&index| self.done[index].is_none() && self.enabled(index))
     }
 
     /// What is awaited, for a person.
@@ -457,23 +461,28 @@ impl Play {
 
     /// Issues the kit's moves whose time has come.
     fn advance(&mut self) {
-        for index in 0..self.done.len() {
-            let ours = self.script.moves[index].by_kit(self.script.role);
+        let script = self.script.clone();
+        let made = self.done[self.made..].iter().take_while(|done| done.is_some());
+        self.made += made.count();
+        for index in self.made..self.done.len() {
+            if self.done[index].is_some() {
+                continue;
+            }
+            let ours = script.moves[index].by_kit(script.role);
             // The proxy passivated the entity before the chart got there: it may, at any time.
-            if let MoveKind::HalfClose(key) = self.script.moves[index].kind.clone()
+            if let MoveKind::HalfClose(key) = &script.moves[index].kind
                 && !ours
-                && self.done[index].is_none()
                 && self.enabled(index)
-                && self.live(&key).is_none()
-                && !self.reset.contains(&key)
+                && self.live(key).is_none()
+                && !self.reset.contains(key)
             {
-                self.passive(index, &key);
+                self.passive(index, key);
             }
             if ours && !self.issued[index] && self.enabled(index) && self.stop.is_none() {
                 self.issued[index] = self.issue(index);
             }
         }
-        let over = self.done.iter().all(Option::is_some) && self.queue.is_empty();
+        let over = self.queue.is_empty() && self.done[self.made..].iter().all(Option::is_some);
         if over && self.script.role == Role::Sdk && self.stop.is_none() {
             let open: Vec<StreamId> = self
                 .tracks()
@@ -511,7 +520,7 @@ impl Play {
     fn find(&self, is: impl Fn(&MoveKind) -> bool) -> Option<usize> {
         let open =
             |index: &usize| self.done[*index].is_none() && is(&self.script.moves[*index].kind);
-        let mut candidates = (0..self.done.len()).filter(open);
+        let mut candidates = (self.made..self.done.len()).filter(open);
         let first = candidates.next()?;
         if self.enabled(first) {
             return Some(first);

@@ -4,10 +4,12 @@
 //! payload of its first command), a report by the ids it mentions. What nobody claims is answered by the model,
 //! or handed on to the real function.
 
+use super::announce::laid_over;
 use super::standin;
 use super::{Arrival, Mailbox};
 use crate::play::protocol::{self, FromProxy};
 use crate::play::script::Script;
+use crate::scenario::Node;
 use crate::scenario::service::EntityType;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use bytes::Bytes;
@@ -70,6 +72,8 @@ struct Owner {
     actions: Option<String>,
     /// How the next calls of `discover` end, instead of an answer.
     refusals: VecDeque<(i32, String)>,
+    /// What they are answered, where that isn't the door's own spec.
+    specs: VecDeque<Option<Node>>,
 }
 
 impl Claims {
@@ -88,6 +92,18 @@ impl Claims {
 
     fn of_text(&self, text: &str) -> Option<Owner> {
         self.find(|owner| owner.ids.iter().any(|id| text.contains(id.as_str())))
+    }
+
+    /// What a scenario with the proxy to itself answers to this call of `discover`, laid over the door's own.
+    fn spec(&self) -> Option<Node> {
+        self.with(|all| {
+            let mut owners = all.owners.iter_mut().filter(|owner| owner.exclusive);
+            let specs = &mut owners.next()?.specs;
+            match specs.len() {
+                0 | 1 => specs.front().cloned().flatten(),
+                _ => specs.pop_front().flatten(),
+            }
+        })
     }
 
     /// How this call of `discover` ends, if a scenario wants it to fail.
@@ -181,6 +197,7 @@ impl Door {
             .has_actions()
             .then(|| script.scenario.service.clone());
         let refusals = script.refusals();
+        let specs = script.specs();
         let number = self.claims.with(|all| {
             all.next += 1;
             all.owners.push(Owner {
@@ -191,6 +208,7 @@ impl Door {
                 exclusive,
                 actions,
                 refusals,
+                specs,
             });
             all.next
         });
@@ -264,6 +282,11 @@ impl Porter {
             return called.sender.end(code, &message).await;
         }
         let spec = self.spec_for(&info);
+        let spec = match self.claims.spec() {
+            // The scenario was checked, so it can be built.
+            Some(written) => laid_over(&written, spec.clone()).unwrap_or(spec),
+            None => spec,
+        };
         called.sender.send(spec.encode_to_vec().into()).await;
         called.sender.end(0, "").await;
         self.discoveries.send_replace(Some(info));

@@ -24,8 +24,9 @@ pub fn check(spec: &EntitySpec) -> Vec<(&'static str, Option<String>)> {
         ("discovery.services-described", services(spec)),
         ("tck-models.persistence-ids", model_persistence(spec)),
     ];
-    if let Some(problem) = configured(spec) {
-        checked.push(("tck-models.configured-passivation", problem));
+    for (requirement, service) in CONFIGURED {
+        let problem = configured(spec, service);
+        checked.extend(problem.map(|problem| (requirement, problem)));
     }
     checked
 }
@@ -110,7 +111,19 @@ fn services(spec: &EntitySpec) -> Option<String> {
     ))
 }
 
-const MODELS: [(&str, &str); 3] = [
+const MODELS: [(&str, &str); 6] = [
+    (
+        "cloudstate.tck.model.valueentity.ValueEntityTckModel",
+        "value-entity-tck-model",
+    ),
+    (
+        "cloudstate.tck.model.valueentity.ValueEntityTwo",
+        "value-entity-tck-model-two",
+    ),
+    (
+        "cloudstate.tck.model.valueentity.ValueEntityConfigured",
+        "value-entity-configured",
+    ),
     (
         "cloudstate.tck.model.EventSourcedTckModel",
         "event-sourced-tck-model",
@@ -137,12 +150,24 @@ fn model_persistence(spec: &EntitySpec) -> Option<String> {
     })
 }
 
+/// The models that ask for a passivation timeout of 100 milliseconds.
+const CONFIGURED: [(&str, &str); 2] = [
+    (
+        "tck-models.configured-passivation",
+        "cloudstate.tck.model.EventSourcedConfigured",
+    ),
+    (
+        "tck-models.value-entity-configured-passivation",
+        "cloudstate.tck.model.valueentity.ValueEntityConfigured",
+    ),
+];
+
 /// `None`: the model isn't served.
-fn configured(spec: &EntitySpec) -> Option<Option<String>> {
+fn configured(spec: &EntitySpec, service: &str) -> Option<Option<String>> {
     let entity = spec
         .entities
         .iter()
-        .find(|entity| entity.service_name == MODELS[2].0)?;
+        .find(|entity| entity.service_name == service)?;
     let strategy = entity
         .passivation_strategy
         .as_ref()

@@ -374,7 +374,11 @@ impl Aspect {
             Aspect::Forward => model && name.ends_with("-forward"),
             Aspect::Snapshot => name.contains("snapshot"),
             Aspect::Effects => {
-                name == "effects.function-effect-order" || model && name.ends_with("-effect")
+                let effects = [
+                    "effects.function-effect-order",
+                    "actions.function-keeps-effects",
+                ];
+                effects.contains(&name) || model && name.ends_with("-effect")
             }
             _ => {
                 let chapters = [
@@ -438,6 +442,7 @@ fn answer_requirement(
             "reply.client_action.failure.command_id",
             "failures.failure-command-id",
         ),
+        ("failure.command_id", "actions.failure-has-no-id"),
     ];
     if let Some((_, name)) = fixed.iter().find(|(prefix, _)| path == *prefix) {
         return (*name).to_owned();

@@ -459,6 +459,7 @@ impl Builder {
             passed: Vec::new(),
             late: Vec::new(),
             over: false,
+            settled: None,
             left: false,
             ended: ends_raw(&call.during),
         };
@@ -494,15 +495,19 @@ impl Builder {
             let end = self.add(info, after, MoveKind::End(index));
             run.late.push(end);
         }
+        let settled = run.settled.clone().unwrap_or_else(|| run.chain.clone());
         let unwanted = run.over || run.left || (timeout.is_some() && silent);
         if self.role != Role::Sdk && !run.ended && unwanted {
-            let cancel = self.add(info, run.chain.clone(), MoveKind::Cancel(index));
+            let cancel = self.add(info, settled.clone(), MoveKind::Cancel(index));
             run.late.push(cancel);
         }
         if run.front && !run.left {
-            let mut after = run.chain.clone();
+            let mut after = settled;
             after.extend(&run.passed);
             self.calls[index].returns = self.returns(call, index);
+            // What the function sends after its failure is nobody's any more, but the next step waits for it.
+            let dropped = std::mem::take(&mut run.chain);
+            run.late.extend(dropped);
             run.chain = vec![self.add(info, after, MoveKind::Return(index))];
         }
         Ok((run.chain, run.late))
@@ -704,7 +709,10 @@ impl Builder {
                 run.chain.clone_from(&run.passed);
             }
             Conclusion::Message | Conclusion::Nothing => {}
-            Conclusion::Failure => run.over = true,
+            Conclusion::Failure => {
+                run.over = true;
+                run.settled = Some(run.chain.clone());
+            }
         }
         Ok(())
     }
@@ -1183,6 +1191,8 @@ struct ActionRun {
     late: Frontier,
     /// A failure has ended the client's call.
     over: bool,
+    /// The last move then: what the function sends after it, nobody waits for.
+    settled: Option<Frontier>,
     /// The client has left.
     left: bool,
     /// One of the two ended the call between them by hand.

@@ -374,6 +374,17 @@ impl Script {
         self.moves.iter().filter_map(status).collect()
     }
 
+    /// What the kit's function answers to `discover`, call by call; `None`: its own spec. The last holds for all that
+    /// follow.
+    pub fn specs(&self) -> VecDeque<Option<Node>> {
+        let kit = self.role == Role::Proxy;
+        let spec = |this: &Move| match &this.kind {
+            MoveKind::Spec(node) => Some(node.clone()),
+            _ => None,
+        };
+        self.moves.iter().filter(|_| kit).filter_map(spec).collect()
+    }
+
     /// A move as a person would say what is awaited.
     pub fn describe(&self, index: usize) -> String {
         let Some(this) = self.moves.get(index) else {

@@ -1,6 +1,7 @@
 //! What a role is played on: the subjects that its scenarios share, and one of its own for each that needs one.
 
 use super::task::Task;
+use crate::cast::announce;
 use crate::cast::door::{Behind, Door};
 use crate::cast::stage::{Stage, Subject};
 use crate::cast::{self, Limits};
@@ -8,16 +9,13 @@ use crate::model;
 use crate::play::expand;
 use crate::play::protocol;
 use crate::play::script::Script;
-use crate::scenario::message::{self, Scope};
-use crate::scenario::{Node, Role, Scenario, StepKind, Value};
+use crate::scenario::{Role, Scenario, StepKind};
 use crate::system::{Party, Setting, StartError, System};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
-    Entity, EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
+    EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
 };
-use cloudstate_protocol::descriptors::descriptor_set_of;
 use prost::Message as _;
-use prost_reflect::DynamicMessage;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -481,49 +479,10 @@ fn services(script: &Script) -> BTreeSet<String> {
 
 /// The scenario's `spec` over the kit's: fields that it writes replace the kit's, one by one at the top and in
 /// the service info.
-pub(super) fn merged(scenario: &Scenario, mut spec: EntitySpec) -> Result<EntitySpec, StageError> {
+pub(super) fn merged(scenario: &Scenario, spec: EntitySpec) -> Result<EntitySpec, StageError> {
     let Some(node) = &scenario.spec else {
         return Ok(spec);
     };
-    let wrong =
-        |text: String| StageError::Unusable(format!("the spec of {}: {text}", scenario.name()));
-    let bindings = Default::default();
-    let scope = Scope {
-        package: "cloudstate",
-        bindings: &bindings,
-    };
-    let descriptor = model::spec::descriptor_pool()
-        .get_message_by_name("cloudstate.EntitySpec")
-        .ok_or_else(|| wrong("no such message".to_owned()))?;
-    let written: DynamicMessage =
-        message::build(node, &descriptor, &scope).map_err(|error| wrong(error.to_string()))?;
-    let written: EntitySpec = written
-        .transcode_to()
-        .map_err(|error| wrong(error.to_string()))?;
-    let has = |node: &Node, key: &str| node.get(key).is_some();
-    if has(node, "proto") {
-        spec.proto = written.proto;
-    }
-    if has(node, "entities") {
-        spec.entities = written.entities;
-        if !has(node, "proto") {
-            let pool = model::spec::descriptor_pool();
-            let described = |entity: &Entity| pool.get_service_by_name(&entity.service_name);
-            let files = spec.entities.iter().filter_map(described);
-            spec.proto = descriptor_set_of(files.map(|service| service.parent_file()));
-        }
-    }
-    if let (Some(info), Some(written)) = (node.get("service_info"), written.service_info) {
-        let mine = spec.service_info.get_or_insert_default();
-        if has(info, "protocol_major_version") {
-            mine.protocol_major_version = written.protocol_major_version;
-        }
-        if has(info, "protocol_minor_version") {
-            mine.protocol_minor_version = written.protocol_minor_version;
-        }
-    }
-    if matches!(&node.value, Value::Null) {
-        return Err(wrong("it is empty".to_owned()));
-    }
-    Ok(spec)
+    announce::laid_over(node, spec)
+        .map_err(|text| StageError::Unusable(format!("the spec of {}: {text}", scenario.name())))
 }

@@ -105,7 +105,7 @@ fn kind(kind: Kind) -> Value {
         ),
         Kind::Nested => json!({ "anyOf": [reference("nested")] }),
         Kind::NestedList => list(reference("nested")),
-        Kind::Lines => list(reference("line")),
+        Kind::Lines => json!({ "anyOf": [list(reference("line")), { "type": "object" }] }),
         Kind::Raw => json!({ "anyOf": [reference("raw")] }),
         Kind::Clients => json!({
             "type": "object",

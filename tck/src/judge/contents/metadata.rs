@@ -28,9 +28,19 @@ pub(super) fn of_command(
             _ => "metadata.request-headers",
         };
         bench.covered(requirement);
-        let wanted = protocol::metadata_value(name, value);
         let is = |entry: &&MetadataEntry| entry.key.eq_ignore_ascii_case(name);
-        if !entries.iter().filter(is).any(|entry| entry.value == wanted) {
+        let all = call.metadata.iter().filter(|(other, _)| other == name);
+        let wanted: Vec<_> = all
+            .map(|(name, value)| protocol::metadata_value(name, value))
+            .collect();
+        let found: Vec<_> = entries
+            .iter()
+            .filter(is)
+            .map(|entry| entry.value.clone())
+            .collect();
+        // Those of one name keep their order; what else a proxy adds is its own affair.
+        let mut rest = found.iter();
+        if !wanted.iter().all(|one| rest.any(|other| other == one)) {
             let text = format!("the header {name} is not in the metadata");
             let mut objection = objection(aligned, Party::Proxy, text);
             let found = entries
@@ -45,6 +55,18 @@ pub(super) fn of_command(
         }
     }
     if !matches!(call.origin, Origin::Client) {
+        let known = |entry: &MetadataEntry| {
+            let mut written = call.metadata.iter();
+            written.any(|(name, _)| entry.key.eq_ignore_ascii_case(name))
+        };
+        if let Some(entry) = entries.iter().find(|entry| !known(entry)) {
+            let text = format!(
+                "the command has the metadata {}, which nobody gave it",
+                entry.key
+            );
+            let requirement = "metadata.effects-carry-their-own";
+            bench.object(requirement, objection(aligned, Party::Proxy, text));
+        }
         return;
     }
     bench.covered("metadata.reserved-names");

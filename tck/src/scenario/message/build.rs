@@ -435,7 +435,21 @@ fn metadata_entries(node: &Node) -> Node {
     let entries = entries.iter().flat_map(|(key, value)| {
         let entry = |value: &Node| {
             let name = Node::text(key.span, key.text.replace('$', "$$"));
-            Node::map(key.span, [("key", name), ("string_value", value.clone())])
+            let binary = key.text.to_lowercase().ends_with("-bin");
+            let field = if binary {
+                "bytes_value"
+            } else {
+                "string_value"
+            };
+            let value = match value.as_text() {
+                // Headers may leave the padding out.
+                Some(text) if binary => {
+                    let padding = "=".repeat(text.len().wrapping_neg() % 4);
+                    Node::text(value.span, format!("{text}{padding}"))
+                }
+                _ => value.clone(),
+            };
+            Node::map(key.span, [("key", name), (field, value)])
         };
         let values = value.items().unwrap_or(std::slice::from_ref(value));
         values.iter().map(entry).collect::<Vec<_>>()

@@ -7,6 +7,8 @@ use super::collections::{Order, order};
 use super::show::{any_to_node, flow, map_key, resolved, shorten_both, value_node};
 use super::{ANY, METADATA, MessageError, Scope, alternatives, is, repeated, unknown};
 use crate::judge::Mismatch;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use cloudstate_protocol::cloudstate::{Metadata, metadata_entry};
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value as Field,
@@ -419,21 +421,22 @@ impl Comparison<'_> {
     fn metadata(&mut self, path: &str, node: &Node, actual: &DynamicMessage) {
         let actual: Metadata = actual.transcode_to().unwrap_or_default();
         for (key, expected) in node.entries().unwrap_or_default() {
-            let values: Vec<&str> = actual
+            let values: Vec<String> = actual
                 .entries
                 .iter()
                 .filter(|entry| entry.key.eq_ignore_ascii_case(&key.text))
                 .filter_map(|entry| match &entry.value {
-                    Some(metadata_entry::Value::StringValue(text)) => Some(text.as_str()),
-                    _ => None,
+                    Some(metadata_entry::Value::StringValue(text)) => Some(text.clone()),
+                    Some(metadata_entry::Value::BytesValue(bytes)) => Some(BASE64.encode(bytes)),
+                    None => None,
                 })
                 .collect();
-            let fits = |text: &&str| super::compare_text(expected, text, self.scope).is_none();
+            let fits = |text: &String| super::compare_text(expected, text, self.scope).is_none();
             let found = match (is(expected, "$absent"), expected.items()) {
                 (true, _) => values.is_empty(),
                 // All of them, in this order.
                 (false, Some(all)) => {
-                    let fits = |(expected, text): (&Node, &&str)| {
+                    let fits = |(expected, text): (&Node, &String)| {
                         super::compare_text(expected, text, self.scope).is_none()
                     };
                     all.len() == values.len() && all.iter().zip(&values).all(fits)
