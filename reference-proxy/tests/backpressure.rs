@@ -1,8 +1,15 @@
 //! A reader that doesn't read stops the writer, through the proxy and whichever side it is: what is under way stays
 //! within what HTTP/2 lets each side send ahead.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+#[allow(dead_code, reason = "the benchmarks measure memory too")]
 #[path = "../benches/throughput/proxy.rs"]
 mod proxy;
+#[allow(
+    dead_code,
+    reason = "the benchmarks compare with a server without a proxy"
+)]
 #[path = "../benches/streams/servers.rs"]
 mod servers;
 

@@ -257,8 +257,12 @@ enum Draft {
 pub struct Play {
     script: Arc<Script>,
     done: Vec<Option<u64>>,
-    /// So many moves, from the first on, are made: nobody need look at them again.
-    made: usize,
+    /// How many aren't made.
+    open: usize,
+    /// Of these, those whose time has come.
+    ready: BTreeSet<usize>,
+    /// Which moves come after each.
+    followers: Vec<Vec<usize>>,
     issued: Vec<bool>,
     queue: VecDeque<Queued>,
     streams: BTreeMap<StreamId, Stream>,
@@ -283,7 +287,9 @@ impl Play {
         let mut play = Play {
             script,
             done: vec![None; moves],
-            made: 0,
+            open: moves,
+            ready: BTreeSet::new(),
+            followers: vec![Vec::new(); moves],
             issued: vec![false; moves],
             queue: VecDeque::new(),
             streams: BTreeMap::new(),
@@ -296,6 +302,14 @@ impl Play {
             aligned: Vec::new(),
             stop: None,
         };
+        for index in 0..moves {
+            for &before in &play.script.moves[index].after {
+                play.followers[before].push(index);
+            }
+            if play.enabled(index) {
+                play.ready.insert(index);
+            }
+        }
         play.advance();
         play
     }
@@ -360,8 +374,7 @@ impl Play {
 
     /// The first move that somebody else has to make now.
     pub fn awaited(&self) -> Option<usize> {
-        let mut open = self.made..self.done.len();
-        open.find(|&index| self.done[index].is_none() && self.enabled(index))
+        self.ready.first().copied()
     }
 
     /// What is awaited, for a person.
@@ -461,28 +474,13 @@ impl Play {
 
     /// Issues the kit's moves whose time has come.
     fn advance(&mut self) {
-        let script = self.script.clone();
-        let made = self.done[self.made..].iter().take_while(|done| done.is_some());
-        self.made += made.count();
-        for index in self.made..self.done.len() {
-            if self.done[index].is_some() {
-                continue;
-            }
-            let ours = script.moves[index].by_kit(script.role);
-            // The proxy passivated the entity before the chart got there: it may, at any time.
-            if let MoveKind::HalfClose(key) = &script.moves[index].kind
-                && !ours
-                && self.enabled(index)
-                && self.live(key).is_none()
-                && !self.reset.contains(key)
-            {
-                self.passive(index, key);
-            }
-            if ours && !self.issued[index] && self.enabled(index) && self.stop.is_none() {
-                self.issued[index] = self.issue(index);
-            }
+        let mut before = usize::MAX;
+        // What is issued can make others ready, those before it too.
+        while self.open < before {
+            before = self.open;
+            self.issue_ready();
         }
-        let over = self.queue.is_empty() && self.done[self.made..].iter().all(Option::is_some);
+        let over = self.queue.is_empty() && self.open == 0;
         if over && self.script.role == Role::Sdk && self.stop.is_none() {
             let open: Vec<StreamId> = self
                 .tracks()
@@ -495,9 +493,42 @@ impl Play {
         }
     }
 
-    fn complete(&mut self, index: usize, entry: u64, command_id: i64) {
-        self.done[index] = Some(entry);
+    fn issue_ready(&mut self) {
+        let script = self.script.clone();
+        let mut next = 0;
+        while let Some(&index) = self.ready.range(next..).next() {
+            next = index + 1;
+            let ours = script.moves[index].by_kit(script.role);
+            // The proxy passivated the entity before the chart got there: it may, at any time.
+            if let MoveKind::HalfClose(key) = &script.moves[index].kind
+                && !ours
+                && self.live(key).is_none()
+                && !self.reset.contains(key)
+            {
+                self.passive(index, key);
+            }
+            if ours && !self.issued[index] && self.stop.is_none() {
+                self.issued[index] = self.issue(index);
+            }
+        }
+    }
+
+    /// A move is made, or needn't be any more; those that waited for it may be next.
+    fn made(&mut self, index: usize, entry: u64) {
+        if self.done[index].replace(entry).is_none() {
+            self.open -= 1;
+        }
         self.issued[index] = true;
+        self.ready.remove(&index);
+        for follower in std::mem::take(&mut self.followers[index]) {
+            if self.done[follower].is_none() && self.enabled(follower) {
+                self.ready.insert(follower);
+            }
+        }
+    }
+
+    fn complete(&mut self, index: usize, entry: u64, command_id: i64) {
+        self.made(index, entry);
         let activation = match &self.script.moves[index].kind {
             MoveKind::Command(call) => {
                 let stream = self.backs.get(call).copied();
@@ -520,14 +551,8 @@ impl Play {
     fn find(&self, is: impl Fn(&MoveKind) -> bool) -> Option<usize> {
         let open =
             |index: &usize| self.done[*index].is_none() && is(&self.script.moves[*index].kind);
-        let mut candidates = (self.made..self.done.len()).filter(open);
-        let first = candidates.next()?;
-        if self.enabled(first) {
-            return Some(first);
-        }
-        candidates
-            .find(|index| self.enabled(*index))
-            .or(Some(first))
+        let ready = self.ready.iter().copied().find(|index| open(index));
+        ready.or_else(|| (0..self.done.len()).find(open))
     }
 
     fn align(&mut self, entry: &Entry, is: impl Fn(&MoveKind) -> bool) -> bool {

@@ -268,7 +268,7 @@ fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activati
         let name = names
             .first()
             .map_or("value-entities.init-has-stored-value", String::as_str);
-        return bench.object(&name.to_owned(), objection);
+        return bench.object(name, objection);
     }
     let show = |snapshot: Option<i64>, events: &[(i64, prost_types::Any)]| {
         let numbers: Vec<String> = events.iter().take(12).map(|(s, _)| s.to_string()).collect();

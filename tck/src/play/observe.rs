@@ -87,7 +87,7 @@ impl Play {
         }
         for (index, this) in script.moves.iter().enumerate() {
             if command(&this.kind) || answer(&this.kind) {
-                (self.issued[index], self.done[index]) = (true, Some(entry.seq));
+                self.made(index, entry.seq);
             }
         }
     }

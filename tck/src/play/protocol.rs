@@ -76,6 +76,10 @@ pub struct Begin {
 
 /// What a function sends.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are replies, and none is kept"
+)]
 pub enum FromFunction {
     /// The answer to a command.
     Reply(Reply),

@@ -105,7 +105,10 @@ fn kind(kind: Kind) -> Value {
         ),
         Kind::Nested => json!({ "anyOf": [reference("nested")] }),
         Kind::NestedList => list(reference("nested")),
-        Kind::Lines => json!({ "anyOf": [list(reference("line")), { "type": "object" }] }),
+        Kind::Lines => {
+            let lines = list(json!({ "anyOf": [reference("line"), reference("step")] }));
+            json!({ "anyOf": [lines, { "type": "object" }] })
+        }
         Kind::Raw => json!({ "anyOf": [reference("raw")] }),
         Kind::Clients => json!({
             "type": "object",
