@@ -137,7 +137,8 @@ async fn in_time<T>(
 
 /// When a `grpc-timeout` is over.
 fn deadline_of(timeout: &HeaderValue) -> Option<Instant> {
-    let (count, unit) = timeout.to_str().ok()?.split_at_checked(timeout.len() - 1)?;
+    let text = timeout.to_str().ok()?;
+    let (count, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let count: u64 = count.parse().ok()?;
     let timeout = match unit {
         "H" => Duration::from_secs(count.checked_mul(3600)?),
@@ -297,5 +298,31 @@ impl Decoder for Raw {
 
     fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(message.copy_to_bytes(message.remaining())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_a_count_and_a_unit_and_anything_else_is_none() {
+        let within = |text: &'static str| {
+            let deadline = deadline_of(&HeaderValue::from_static(text))?;
+            Some(deadline.duration_since(Instant::now()).as_millis())
+        };
+        assert!(within("100m").is_some_and(|left| left <= 100));
+        assert!(within("2S").is_some_and(|left| left > 1000));
+        for text in [
+            "",
+            "m",
+            "5",
+            "-1S",
+            "1x",
+            "99999999999999999999S",
+            "18446744073709551615H",
+        ] {
+            assert_eq!(within(text), None, "{text:?}");
+        }
     }
 }
