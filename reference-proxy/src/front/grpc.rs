@@ -124,15 +124,20 @@ async fn in_time<T>(
     deadline: Option<Instant>,
     answer: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
-    match deadline {
-        None => answer.await,
-        // spec: actions.deadline
-        Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| {
-            Err(Status::deadline_exceeded(
-                "the client's deadline has passed",
-            ))
-        }),
+    let Some(deadline) = deadline else {
+        return answer.await;
+    };
+    match timeout_at(deadline, answer).await {
+        // The user function keeps the deadline too, and may be the first to end the call, with a status of its own.
+        Ok(Err(_)) if Instant::now() >= deadline => Err(too_late()),
+        Ok(answer) => answer,
+        Err(_) => Err(too_late()),
     }
+}
+
+fn too_late() -> Status {
+    // spec: actions.deadline
+    Status::deadline_exceeded("the client's deadline has passed")
 }
 
 /// When a `grpc-timeout` is over.

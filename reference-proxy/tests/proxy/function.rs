@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use cloudstate_protocol::action::action_protocol_server::ActionProtocolServer;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use cloudstate_protocol::cloudstate::entity_discovery_server::{
     EntityDiscovery, EntityDiscoveryServer,
@@ -39,6 +40,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
 use tonic::{Request as Call, Response as Answer, Status, Streaming};
+
+use super::actions::function::Actions;
 
 /// What the user function saw.
 #[derive(Debug, Default, Clone)]
@@ -82,6 +85,8 @@ pub struct Setup {
     pub snapshot_every: usize,
     /// Whether streams are read only after [`Function::release`], apart from their first message.
     pub slow_reader: bool,
+    /// Who is handed the calls of actions.
+    pub actions: Option<Actions>,
 }
 
 impl Default for Setup {
@@ -91,6 +96,7 @@ impl Default for Setup {
             max_streams: None,
             snapshot_every: 0,
             slow_reader: false,
+            actions: None,
         }
     }
 }
@@ -151,6 +157,7 @@ impl Function {
             tonic::transport::Server::builder()
                 .max_concurrent_streams(setup.max_streams)
                 .add_service(EntityDiscoveryServer::new(service.clone()))
+                .add_optional_service(setup.actions.map(ActionProtocolServer::new))
                 .add_service(EventSourcedServer::new(service).max_decoding_message_size(32 << 20))
                 .serve_with_incoming(TcpListenerStream::new(listener))
                 .await

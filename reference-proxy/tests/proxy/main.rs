@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod actions;
 mod function;
 mod lifetime;
 mod lost;
@@ -33,6 +34,7 @@ use tonic::{Code, Status};
 
 /// A running proxy; dropped, it is asked to stop.
 struct Proxy {
+    address: SocketAddr,
     channel: Channel,
     stop: Option<oneshot::Sender<()>>,
     stopped: tokio::task::JoinHandle<()>,
@@ -61,6 +63,7 @@ impl Proxy {
             .await
             .unwrap();
         Self {
+            address,
             channel,
             stop: Some(stop),
             stopped,
