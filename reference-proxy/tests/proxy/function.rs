@@ -42,6 +42,7 @@ use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
 use tonic::{Request as Call, Response as Answer, Status, Streaming};
 
 use super::actions::function::Actions;
+use super::actions::{effect_on_two, forward_to_two};
 
 /// What the user function saw.
 #[derive(Debug, Default, Clone)]
@@ -454,6 +455,13 @@ impl Stream {
                         payload: itself,
                         metadata: None,
                     })),
+                }),
+                ..reply(id, None)
+            })),
+            "!through-actions" => self.say(Out::Reply(EventSourcedReply {
+                side_effects: vec![effect_on_two("effect", true)],
+                client_action: Some(ClientAction {
+                    action: Some(Action::Forward(forward_to_two("forward"))),
                 }),
                 ..reply(id, None)
             })),
