@@ -400,7 +400,10 @@ impl Receiver {
     pub async fn reset(&mut self) -> Event {
         if let Some(answer) = &mut self.answer {
             let _ = (&mut answer.dropped).await;
-            if answer.frames.upgrade().is_some() {
+            let unanswered = answer.frames.upgrade().is_some();
+            // It happens once, however often it is asked for.
+            self.answer = None;
+            if unanswered {
                 return Event::End(Status::broken(1, "the caller has reset the stream"));
             }
         }
@@ -545,7 +548,8 @@ fn metadata(headers: &HeaderMap) -> Metadata {
             )
         })
         .collect();
-    all.sort();
+    // Those of one name keep their order.
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
     all
 }
 
