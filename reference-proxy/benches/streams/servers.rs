@@ -1,5 +1,5 @@
 //! What the streams arrive at: a plain gRPC server of the model, and a user function that does the same behind the
-//! proxy. A request with one group asks for answers without end; one with several for as many as it has groups.
+//! proxy. The reply that a request asks for says how many answers it wants.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,7 +19,9 @@ use cloudstate_protocol::payload::{pack, unpack};
 use cloudstate_protocol::tck::model::action::action_tck_model_server::{
     ActionTckModel, ActionTckModelServer,
 };
-use cloudstate_protocol::tck::model::action::{ProcessGroup, Request as Do, Response as Done};
+use cloudstate_protocol::tck::model::action::{
+    ProcessGroup, ProcessStep, Reply as Wanted, Request as Do, Response as Done, process_step,
+};
 use futures_util::{Stream, StreamExt, stream};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -61,22 +63,28 @@ fn bind() -> std::io::Result<(SocketAddr, TcpIncoming)> {
     Ok((incoming.local_addr()?, incoming))
 }
 
-/// A request for so many answers; more than one.
+/// A request for so many answers.
 pub fn of_length(messages: usize) -> Do {
+    let reply = process_step::Step::Reply(Wanted {
+        message: messages.to_string(),
+    });
     Do {
-        groups: vec![ProcessGroup::default(); messages],
+        groups: vec![ProcessGroup {
+            steps: vec![ProcessStep { step: Some(reply) }],
+        }],
     }
 }
 
 /// A request for answers without end; of a stream of requests, that it isn't read.
 pub fn endless() -> Do {
-    of_length(1)
+    of_length(usize::MAX)
 }
 
 fn wanted(request: &Do) -> usize {
-    match request.groups.len() {
-        1 => usize::MAX,
-        length => length,
+    let step = request.groups.first().and_then(|group| group.steps.first());
+    match step.and_then(|step| step.step.as_ref()) {
+        Some(process_step::Step::Reply(wanted)) => wanted.message.parse().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -182,7 +190,7 @@ impl ActionProtocol for Function {
     ) -> Result<Response<ActionResponse>, Status> {
         let mut commands = request.into_inner();
         while let Some(command) = commands.message().await? {
-            if request_in(&command).groups.len() == 1 {
+            if wanted(&request_in(&command)) == usize::MAX {
                 std::future::pending::<()>().await;
             }
         }

@@ -12,7 +12,6 @@ use cloudstate_protocol::cloudstate::{
     Entity, Failure, Forward as ForwardTo, Metadata, MetadataEntry, Reply, SideEffect,
 };
 use cloudstate_protocol::descriptors::descriptor_set_for;
-use cloudstate_protocol::names::ACTION;
 use cloudstate_protocol::names::tck::{
     EVENT_SOURCED_CONFIGURED, EVENT_SOURCED_MODEL, EVENT_SOURCED_TWO,
 };

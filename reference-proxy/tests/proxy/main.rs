@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudstate_protocol::eventsourced::event_sourced_stream_in::Message as In;
+use cloudstate_protocol::names::{ACTION, EVENT_SOURCED, VALUE_ENTITY};
 use cloudstate_protocol::tck::model::event_sourced_configured_client::EventSourcedConfiguredClient;
 use cloudstate_protocol::tck::model::event_sourced_tck_model_client::EventSourcedTckModelClient;
 use cloudstate_protocol::tck::model::event_sourced_two_client::EventSourcedTwoClient;
@@ -193,7 +194,7 @@ async fn commands_are_answered_in_turn_on_one_stream() {
     );
     assert_eq!(
         info.supported_entity_types,
-        ["cloudstate.eventsourced.EventSourced"]
+        [EVENT_SOURCED, VALUE_ENTITY, ACTION]
     );
 }
 
