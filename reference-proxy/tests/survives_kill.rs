@@ -1,8 +1,8 @@
 //! What a durable journal acknowledged is there after `kill -9`, again and again.
 //!
-//! The test starts itself as the process to be killed: that one appends for several entities at once
-//! and writes a line for each acknowledged append; this one kills it in the midst of that, opens the
-//! journal and compares.
+//! The test starts itself as the process to be killed: that one appends events for several entities
+//! at once, replaces or removes the value of each after each append, and writes a line when both are
+//! acknowledged; this one kills it in the midst of that, opens the journal and compares.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -35,6 +35,12 @@ fn event(entity: usize, sequence: u64) -> Bytes {
     format!("{entity}/{sequence} ").repeat(40).into()
 }
 
+/// The value that belongs to a history of this length; every fourth time it is removed.
+fn value(entity: usize, last: u64) -> Option<Bytes> {
+    let appends = last / EVENTS;
+    (!appends.is_multiple_of(4)).then(|| format!("{entity}:{last} ").repeat(40).into())
+}
+
 fn open(directory: &Path) -> (Runtime, DurableJournal) {
     (
         Runtime::new().unwrap(),
@@ -49,21 +55,23 @@ fn victim() {
         return;
     };
     let (runtime, journal) = open(Path::new(&directory));
-    let writers = (0..ENTITIES).map(|entity| append_for_ever(&journal, entity));
+    let writers = (0..ENTITIES).map(|entity| write_for_ever(&journal, entity));
     runtime.block_on(futures_util::future::join_all(writers));
 }
 
-async fn append_for_ever(journal: &DurableJournal, entity: usize) {
+async fn write_for_ever(journal: &DurableJournal, entity: usize) {
     let name = named(entity);
     let mut last = replay(journal, &name).await.len() as u64;
     loop {
+        let value = value(entity, last);
+        journal.put_value(&name, value).await.unwrap();
+        println!("acknowledged {entity} {last}");
         let append = Append {
             events: (1..=EVENTS).map(|n| event(entity, last + n)).collect(),
             snapshot: None,
         };
         journal.append(&name, last, append).await.unwrap();
         last += EVENTS;
-        println!("acknowledged {entity} {last}");
     }
 }
 
@@ -83,23 +91,34 @@ fn nothing_acknowledged_is_lost() {
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = HashMap::new();
     for round in 0..KILLS {
-        append_until_killed(directory.path(), 200 + 173 * round, &mut acknowledged);
+        write_until_killed(directory.path(), 200 + 173 * round, &mut acknowledged);
         let (runtime, journal) = open(directory.path());
         for (entity, acknowledged) in &acknowledged {
-            let history = runtime.block_on(replay(&journal, &named(*entity)));
-            let last = history.len() as u64;
-            assert!(last >= *acknowledged, "{entity}: {last} of {acknowledged}");
-            assert_eq!(last % EVENTS, 0, "an append is there in part");
-            for (sequence, stored) in (1..).zip(history) {
-                assert_eq!(stored, event(*entity, sequence));
-            }
+            runtime.block_on(compare(&journal, *entity, *acknowledged));
         }
     }
     assert_eq!(acknowledged.len(), ENTITIES);
 }
 
+async fn compare(journal: &DurableJournal, entity: usize, acknowledged: u64) {
+    let history = replay(journal, &named(entity)).await;
+    let last = history.len() as u64;
+    assert!(last >= acknowledged, "{entity}: {last} of {acknowledged}");
+    assert_eq!(last % EVENTS, 0, "an append is there in part");
+    for (sequence, stored) in (1..).zip(history) {
+        assert_eq!(stored, event(entity, sequence));
+    }
+    // Another append may be there, and with it, or not yet, its value.
+    let stored = journal.value(&named(entity)).await.unwrap();
+    let possible = [value(entity, acknowledged), value(entity, last)];
+    assert!(
+        possible.contains(&stored),
+        "{entity}, {acknowledged}: {stored:?}"
+    );
+}
+
 /// Kills when it has read so many lines; what was written until then counts as well.
-fn append_until_killed(directory: &Path, lines: usize, acknowledged: &mut HashMap<usize, u64>) {
+fn write_until_killed(directory: &Path, lines: usize, acknowledged: &mut HashMap<usize, u64>) {
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["victim", "--exact", "--nocapture"])
         .env(VICTIM, directory)

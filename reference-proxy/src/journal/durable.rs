@@ -5,8 +5,9 @@
 //! write at once, the more share a sync. Reads go past it.
 //!
 //! Three keyspaces: `events` maps an entity and a sequence number to an event, `snapshots` an
-//! entity to its latest snapshot, `values` an entity to its value. An entity is written as its two ids, each after its length, so that no
-//! entity's keys begin with those of another, and a history is one range of neighbouring keys.
+//! entity to its latest snapshot, `values` an entity to its value. An entity is written as its two
+//! ids, each after its length, so that no entity's keys begin with those of another, and a history
+//! is one range of neighbouring keys.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Append, Chunk, EntityRef, History, Journal, JournalError, Snapshot, Stored};
 
-/// How many appends share a transaction at most.
+/// How many writes share a transaction at most.
 const BATCH: usize = 1024;
 /// When a chunk of a history is full.
 const CHUNK_EVENTS: usize = 256;

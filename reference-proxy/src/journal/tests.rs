@@ -61,7 +61,7 @@ async fn replay(journal: &dyn Journal, entity: &EntityRef, after: u64) -> Vec<By
     }
 }
 
-/// Something done to the history of one of the [`ENTITIES`].
+/// Something done to one of the [`ENTITIES`].
 #[derive(Debug, Clone)]
 enum Act {
     Append {
@@ -80,6 +80,14 @@ enum Act {
     Load {
         entity: usize,
     },
+    /// Values that are queued together, one after the other; nothing is a removal.
+    Put {
+        entity: usize,
+        values: Vec<Option<u64>>,
+    },
+    Value {
+        entity: usize,
+    },
     Reopen,
 }
 
@@ -93,33 +101,44 @@ fn at(position: usize) -> EntityRef {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let entity = 0..ENTITIES.len();
     let values = prop::collection::vec(any::<u64>(), 1..5);
+    let puts = prop::collection::vec(any::<Option<u64>>(), 1..4);
     let act = prop_oneof![
         4 => (entity.clone(), any::<Option<u64>>(), values)
             .prop_map(|(entity, snapshot, events)| Act::Append { entity, snapshot, events }),
         1 => (entity.clone(), prop_oneof![Just(-1_i64), 1..3_i64])
             .prop_map(|(entity, by)| Act::Stale { entity, by }),
         2 => (entity.clone(), 0..20_u64).prop_map(|(entity, after)| Act::Replay { entity, after }),
-        2 => entity.prop_map(|entity| Act::Load { entity }),
+        2 => entity.clone().prop_map(|entity| Act::Load { entity }),
+        4 => (entity.clone(), puts).prop_map(|(entity, values)| Act::Put { entity, values }),
+        2 => entity.prop_map(|entity| Act::Value { entity }),
         1 => Just(Act::Reopen),
     ];
     prop::collection::vec(act, 1..60)
 }
 
-/// What a journal is: a list of events each, and the latest snapshot.
+/// What a journal is: a list of events each, with the latest snapshot; and a map of values.
 #[derive(Default)]
-struct Model(HashMap<usize, (Vec<Bytes>, Option<Snapshot>)>);
+struct Model {
+    histories: HashMap<usize, (Vec<Bytes>, Option<Snapshot>)>,
+    values: HashMap<usize, Bytes>,
+}
 
 impl Model {
     fn last(&self, entity: usize) -> u64 {
-        self.0.get(&entity).map_or(0, |(events, _)| events.len()) as u64
+        let history = self.histories.get(&entity);
+        history.map_or(0, |(events, _)| events.len()) as u64
     }
 
     fn after(&self, entity: usize, after: u64) -> Vec<Bytes> {
-        let events = self.0.get(&entity).map(|(events, _)| events.clone());
+        let events = self
+            .histories
+            .get(&entity)
+            .map(|(events, _)| events.clone());
         let events = events.unwrap_or_default().into_iter();
         events.skip(after as usize).collect()
     }
 
+    /// Does the same to the journal, and compares what it answers.
     async fn check(&mut self, journal: &dyn Journal, act: Act) -> TestCaseResult {
         match act {
             Act::Append {
@@ -131,46 +150,109 @@ impl Model {
                     events: events.into_iter().map(event).collect(),
                     snapshot: snapshot.map(event),
                 };
-                let done = journal
-                    .append(&at(entity), self.last(entity), append.clone())
-                    .await;
-                prop_assert!(done.is_ok(), "{:?}", done);
-                let (events, latest) = self.0.entry(entity).or_default();
-                events.extend(append.events);
-                let sequence = events.len() as u64;
-                if let Some(state) = append.snapshot {
-                    *latest = Some(Snapshot { sequence, state });
-                }
+                self.check_append(journal, entity, append).await
             }
             Act::Stale { entity, by } => {
                 let after = self.last(entity).saturating_add_signed(by);
-                if after != self.last(entity) {
-                    let done = journal.append(&at(entity), after, stale_events()).await;
-                    let conflict = matches!(&done,
-                        Err(JournalError::Conflict { sequence, .. }) if *sequence == after + 1);
-                    prop_assert!(conflict, "{:?}", done);
-                }
+                self.check_stale(journal, entity, after).await
             }
             Act::Replay { entity, after } => {
                 let read = replay(journal, &at(entity), after).await;
                 prop_assert_eq!(read, self.after(entity, after));
+                Ok(())
             }
-            Act::Load { entity } => {
-                let snapshot = self
-                    .0
-                    .get(&entity)
-                    .and_then(|(_, snapshot)| snapshot.clone());
-                let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
-                let events = self.after(entity, after);
-                let events = Chunk {
-                    events,
-                    more: false,
-                };
-                let loaded = journal.load(&at(entity)).await.unwrap();
-                prop_assert_eq!(loaded, History { snapshot, events });
+            Act::Load { entity } => self.check_load(journal, entity).await,
+            Act::Put { entity, values } => {
+                let values = values.into_iter().map(|value| value.map(event));
+                self.check_put(journal, entity, values.collect()).await
             }
-            Act::Reopen => {}
+            Act::Value { entity } => self.check_value(journal, entity).await,
+            Act::Reopen => Ok(()),
         }
+    }
+
+    /// Compares all that there is.
+    async fn check_all(&self, journal: &dyn Journal) -> TestCaseResult {
+        for entity in 0..ENTITIES.len() {
+            self.check_load(journal, entity).await?;
+            self.check_value(journal, entity).await?;
+            let read = replay(journal, &at(entity), 0).await;
+            prop_assert_eq!(read, self.after(entity, 0));
+        }
+        Ok(())
+    }
+
+    async fn check_append(
+        &mut self,
+        journal: &dyn Journal,
+        entity: usize,
+        append: Append,
+    ) -> TestCaseResult {
+        let (name, last) = (at(entity), self.last(entity));
+        let done = journal.append(&name, last, append.clone()).await;
+        prop_assert!(done.is_ok(), "{:?}", done);
+        let (events, latest) = self.histories.entry(entity).or_default();
+        events.extend(append.events);
+        let sequence = events.len() as u64;
+        if let Some(state) = append.snapshot {
+            *latest = Some(Snapshot { sequence, state });
+        }
+        Ok(())
+    }
+
+    async fn check_stale(
+        &self,
+        journal: &dyn Journal,
+        entity: usize,
+        after: u64,
+    ) -> TestCaseResult {
+        if after != self.last(entity) {
+            let done = journal.append(&at(entity), after, stale_events()).await;
+            let conflict = matches!(&done,
+                Err(JournalError::Conflict { sequence, .. }) if *sequence == after + 1);
+            prop_assert!(conflict, "{:?}", done);
+        }
+        Ok(())
+    }
+
+    async fn check_load(&self, journal: &dyn Journal, entity: usize) -> TestCaseResult {
+        let snapshot = self
+            .histories
+            .get(&entity)
+            .and_then(|(_, last)| last.clone());
+        let after = snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
+        let events = Chunk {
+            events: self.after(entity, after),
+            more: false,
+        };
+        let loaded = journal.load(&at(entity)).await.unwrap();
+        prop_assert_eq!(loaded, History { snapshot, events });
+        Ok(())
+    }
+
+    async fn check_put(
+        &mut self,
+        journal: &dyn Journal,
+        entity: usize,
+        values: Vec<Option<Bytes>>,
+    ) -> TestCaseResult {
+        let name = at(entity);
+        let puts = values
+            .iter()
+            .map(|value| journal.put_value(&name, value.clone()));
+        for done in futures_util::future::join_all(puts).await {
+            prop_assert!(done.is_ok(), "{:?}", done);
+        }
+        match values.into_iter().next_back().flatten() {
+            Some(value) => self.values.insert(entity, value),
+            None => self.values.remove(&entity),
+        };
+        Ok(())
+    }
+
+    async fn check_value(&self, journal: &dyn Journal, entity: usize) -> TestCaseResult {
+        let value = journal.value(&at(entity)).await.unwrap();
+        prop_assert_eq!(value.as_ref(), self.values.get(&entity));
         Ok(())
     }
 }
@@ -186,6 +268,7 @@ proptest! {
         for act in acts {
             runtime.block_on(model.check(&journal, act))?;
         }
+        runtime.block_on(model.check_all(&journal))?;
     }
 }
 
@@ -205,6 +288,9 @@ proptest! {
             }
             runtime.block_on(model.check(&journal, act))?;
         }
+        drop(journal);
+        let journal = DurableJournal::open(directory.path()).unwrap();
+        runtime.block_on(model.check_all(&journal))?;
     }
 }
 
@@ -239,6 +325,47 @@ fn of_two_writers_of_one_history_one_loses() {
 }
 
 #[test]
+fn an_empty_value_is_a_value() {
+    on_both(async |journal| {
+        let entity = entity("p", "e");
+        assert_eq!(journal.value(&entity).await.unwrap(), None);
+        let empty = Some(Bytes::new());
+        journal.put_value(&entity, empty.clone()).await.unwrap();
+        assert_eq!(journal.value(&entity).await.unwrap(), empty);
+        journal.put_value(&entity, None).await.unwrap();
+        assert_eq!(journal.value(&entity).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn what_is_removed_needs_not_be_there() {
+    on_both(async |journal| {
+        let entity = entity("p", "e");
+        journal.put_value(&entity, None).await.unwrap();
+        assert_eq!(journal.value(&entity).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn of_values_queued_together_the_last_counts() {
+    on_both(async |journal| {
+        let entities: Vec<_> = (0..50).map(|n| entity("p", &n.to_string())).collect();
+        for last in [Some(event(9)), None] {
+            let values = [None, Some(event(7)), None, Some(event(8)), last.clone()];
+            let puts = values.iter().flat_map(|value| {
+                let put = |entity| journal.put_value(entity, value.clone());
+                entities.iter().map(put)
+            });
+            let done = futures_util::future::join_all(puts).await;
+            assert!(done.iter().all(Result::is_ok), "{done:?}");
+            for entity in &entities {
+                assert_eq!(journal.value(entity).await.unwrap(), last);
+            }
+        }
+    });
+}
+
+#[test]
 fn a_long_history_comes_in_chunks() {
     on_both(async |journal| {
         let entity = entity("p", "e");
@@ -257,6 +384,7 @@ fn what_was_queued_is_written_when_the_journal_is_closed() {
     for id in 0..100 {
         // Queued, and not waited for.
         drop(journal.append(&entity("p", &id.to_string()), 0, events([7])));
+        drop(journal.put_value(&entity("p", &id.to_string()), Some(event(8))));
     }
     journal.close();
     let runtime = runtime();
@@ -273,6 +401,8 @@ fn what_was_queued_is_written_when_the_journal_is_closed() {
         let entity = entity("p", &id.to_string());
         let history = runtime.block_on(journal.load(&entity)).unwrap();
         assert_eq!(history.events.events, [event(7)]);
+        let value = runtime.block_on(journal.value(&entity)).unwrap();
+        assert_eq!(value, Some(event(8)));
     }
 }
 
@@ -297,6 +427,15 @@ fn an_id_too_long_for_a_key_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let journal = DurableJournal::open(directory.path()).unwrap();
     let entity = entity("p", &"x".repeat(70_000));
-    let error = runtime().block_on(journal.load(&entity)).unwrap_err();
-    assert!(error.to_string().contains("70025 bytes"), "{error}");
+    let runtime = runtime();
+    let value = Some(event(1));
+    for error in [
+        runtime.block_on(journal.load(&entity)).unwrap_err(),
+        runtime.block_on(journal.value(&entity)).unwrap_err(),
+        runtime
+            .block_on(journal.put_value(&entity, value))
+            .unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("70025 bytes"), "{error}");
+    }
 }
