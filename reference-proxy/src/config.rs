@@ -25,7 +25,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the user function listens, as `host:port`.
     pub function: String,
-    /// Where events are kept.
+    /// Where events and values are kept.
     pub journal: JournalKind,
     /// Where a durable journal has its files.
     pub data_dir: PathBuf,
@@ -39,7 +39,7 @@ pub struct Config {
     pub max_message_size: usize,
     /// How many commands may wait for an entity.
     pub max_queue: usize,
-    /// How often a command may be forwarded.
+    /// How many forwards and side effects may lead to a command.
     pub hop_limit: usize,
     /// Whether a user function of another protocol version is refused.
     pub protocol_compatibility_check: bool,
@@ -66,7 +66,7 @@ impl Default for Config {
     }
 }
 
-/// Where events are kept.
+/// Where events and values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JournalKind {
@@ -112,7 +112,7 @@ impl Config {
     }
 }
 
-/// The reference proxy of Cloudstate: serves the entities of one user function to clients.
+/// The reference proxy of Cloudstate: serves the entities and actions of one user function to clients.
 ///
 /// What no flag sets is taken from the environment, then from the file, then from the defaults.
 /// A variable is named as its flag, CLOUDSTATE_MAX_QUEUE for --max-queue. The address of the user
@@ -140,7 +140,7 @@ struct Settings {
     #[arg(long, value_name = "HOST:PORT")]
     #[serde(default, deserialize_with = "parsed")]
     function: Option<HostPort>,
-    /// Where events are kept [default: durable]
+    /// Where events and values are kept [default: durable]
     #[arg(long)]
     journal: Option<JournalKind>,
     /// The directory of the durable journal [default: data]
@@ -165,7 +165,7 @@ struct Settings {
     /// How many commands may wait for an entity [default: 1000]
     #[arg(long, value_name = "COUNT")]
     max_queue: Option<usize>,
-    /// How often a command may be forwarded [default: 32]
+    /// How many forwards and side effects may lead to a command [default: 32]
     #[arg(long, value_name = "COUNT")]
     hop_limit: Option<usize>,
     /// Whether to refuse a user function of another protocol version [default: true]

@@ -3,7 +3,7 @@ use cloudstate_protocol::cloudstate::{
 };
 use cloudstate_protocol::descriptors::{FILE_DESCRIPTOR_SET, descriptor_set_for};
 use cloudstate_protocol::names::tck::{EVENT_SOURCED_MODEL, EVENT_SOURCED_TWO};
-use cloudstate_protocol::names::{ACTION, CRDT, EVENT_SOURCED};
+use cloudstate_protocol::names::{ACTION, CRDT, ENTITY_TYPES, EVENT_SOURCED, VALUE_ENTITY};
 
 use super::*;
 
@@ -12,9 +12,23 @@ const TERMS: Terms = Terms {
     passivation_timeout: Duration::from_secs(30),
 };
 
+const VALUE_MODEL: &str = "cloudstate.tck.model.valueentity.ValueEntityTckModel";
+const ACTION_MODEL: &str = "cloudstate.tck.model.action.ActionTckModel";
+/// Its one method has no entity key.
+const ACTION_TWO: &str = "cloudstate.tck.model.action.ActionTwo";
+/// One of its methods streams.
+const STREAMING: &str = "cloudstate.tck.model.crdt.CrdtTckModel";
+
+/// The types whose entities have state.
+const STATEFUL: [&str; 2] = [EVENT_SOURCED, VALUE_ENTITY];
+
 fn entity(service: &str, persistence_id: &str) -> Entity {
+    typed(EVENT_SOURCED, service, persistence_id)
+}
+
+fn typed(entity_type: &str, service: &str, persistence_id: &str) -> Entity {
     Entity {
-        entity_type: EVENT_SOURCED.to_owned(),
+        entity_type: entity_type.to_owned(),
         service_name: service.to_owned(),
         persistence_id: persistence_id.to_owned(),
         passivation_strategy: None,
@@ -95,20 +109,57 @@ fn the_version_must_be_ours_unless_nobody_asks() {
 }
 
 #[test]
-fn a_specification_needs_entities_with_names_of_their_own() {
+fn a_specification_needs_entities() {
     assert_refused(|spec| spec.entities.clear(), &["empty"]);
-    assert_refused(
-        |spec| spec.entities[1].service_name = EVENT_SOURCED_MODEL.to_owned(),
-        &[EVENT_SOURCED_MODEL],
-    );
-    assert_refused(
-        |spec| spec.entities[1].persistence_id = "model".to_owned(),
-        &["\"model\""],
-    );
-    assert_refused(
-        |spec| spec.entities[1].persistence_id.clear(),
-        &[EVENT_SOURCED_TWO],
-    );
+}
+
+#[test]
+fn a_service_is_announced_once_whatever_its_types() {
+    for [first, second] in [
+        [EVENT_SOURCED, EVENT_SOURCED],
+        [VALUE_ENTITY, EVENT_SOURCED],
+        [ACTION, VALUE_ENTITY],
+        [ACTION, ACTION],
+    ] {
+        assert_refused(
+            |spec| {
+                spec.entities = vec![
+                    typed(first, VALUE_MODEL, "first"),
+                    typed(second, VALUE_MODEL, "second"),
+                ];
+            },
+            &[VALUE_MODEL, "two entities"],
+        );
+    }
+}
+
+#[test]
+fn entities_with_state_need_persistence_ids_of_their_own() {
+    for [first, second] in [
+        [EVENT_SOURCED, EVENT_SOURCED],
+        [EVENT_SOURCED, VALUE_ENTITY],
+        [VALUE_ENTITY, VALUE_ENTITY],
+    ] {
+        let announce = |spec: &mut EntitySpec, id: &str| {
+            spec.entities = vec![
+                typed(first, EVENT_SOURCED_MODEL, "model"),
+                typed(second, VALUE_MODEL, id),
+            ];
+        };
+        assert_refused(|spec| announce(spec, "model"), &["\"model\""]);
+        assert_refused(|spec| announce(spec, ""), &[VALUE_MODEL, "persistence id"]);
+    }
+}
+
+#[test]
+fn the_persistence_id_of_an_action_is_none() {
+    for id in ["", "model"] {
+        let mut spec = spec();
+        let actions = [ACTION_MODEL, ACTION_TWO].map(|name| typed(ACTION, name, id));
+        spec.entities.extend(actions);
+        let catalog = check(&spec, TERMS).unwrap();
+        assert!(catalog.find(ACTION_TWO, "Call").is_some());
+    }
 }
 
 #[test]
@@ -126,42 +177,125 @@ fn an_entity_needs_a_known_service_and_a_supported_type() {
         );
     }
     for kind in [CRDT, "", "my.Type"] {
+        let named = format!("{kind:?}");
         assert_refused(
             |spec| spec.entities[0].entity_type = kind.to_owned(),
-            &[kind, EVENT_SOURCED_MODEL, EVENT_SOURCED],
+            &[
+                &named,
+                EVENT_SOURCED_MODEL,
+                EVENT_SOURCED,
+                VALUE_ENTITY,
+                ACTION,
+            ],
         );
     }
 }
 
 #[test]
-fn an_action_may_stream_and_needs_neither_key_nor_persistence_id() {
-    let action = Entity {
-        entity_type: ACTION.to_owned(),
-        ..entity("cloudstate.tck.model.action.ActionTckModel", "")
-    };
-    let spec = EntitySpec {
-        entities: vec![action],
-        ..spec()
-    };
-    assert_eq!(check(&spec, TERMS).unwrap().len(), 4);
+fn what_is_announced_is_what_is_served() {
+    let announced = supported();
+    assert_eq!(announced, [EVENT_SOURCED, VALUE_ENTITY, ACTION]);
+    for entity_type in ENTITY_TYPES {
+        let spec = EntitySpec {
+            entities: vec![typed(entity_type, VALUE_MODEL, "value")],
+            ..spec()
+        };
+        let served = check(&spec, TERMS).is_ok();
+        assert_eq!(
+            served,
+            announced.contains(&entity_type.to_owned()),
+            "{entity_type}"
+        );
+    }
 }
 
 #[test]
-fn methods_must_not_stream_and_must_have_a_key() {
-    let model = "cloudstate.tck.model.crdt.CrdtTckModel";
-    assert_refused(
-        |spec| spec.entities = vec![entity(model, "crdt")],
-        &[&format!("{model}.ProcessStreamed")],
-    );
-    let two = "cloudstate.tck.model.action.ActionTwo";
-    assert_refused(
-        |spec| spec.entities = vec![entity(two, "action")],
-        &[
-            &format!("{two}.Call"),
-            "cloudstate.tck.model.action.OtherRequest",
-            "entity_key",
+fn a_value_entity_is_found_with_its_kind_and_key() {
+    let spec = EntitySpec {
+        entities: vec![typed(VALUE_ENTITY, VALUE_MODEL, "value")],
+        ..spec()
+    };
+    let catalog = check(&spec, TERMS).unwrap();
+    let method = catalog.find(VALUE_MODEL, "Process").unwrap();
+    assert_eq!(method.entity.kind, Kind::Value);
+    assert_eq!(&*method.entity.persistence_id, "value");
+    assert_eq!(method.streams, Streams::default());
+    assert!(method.key.is_some());
+}
+
+#[test]
+fn an_action_may_stream_and_needs_neither_key_nor_persistence_id() {
+    let spec = EntitySpec {
+        entities: vec![
+            typed(ACTION, ACTION_MODEL, ""),
+            typed(ACTION, ACTION_TWO, ""),
         ],
-    );
+        ..spec()
+    };
+    let catalog = check(&spec, TERMS).unwrap();
+    assert_eq!(catalog.len(), 5);
+    for (service, name, input, output) in [
+        (ACTION_MODEL, "ProcessUnary", false, false),
+        (ACTION_MODEL, "ProcessStreamedIn", true, false),
+        (ACTION_MODEL, "ProcessStreamedOut", false, true),
+        (ACTION_MODEL, "ProcessStreamed", true, true),
+        (ACTION_TWO, "Call", false, false),
+    ] {
+        let method = catalog.find(service, name).unwrap();
+        assert_eq!(method.entity.kind, Kind::Action, "{name}");
+        assert_eq!(method.streams, Streams { input, output }, "{name}");
+        assert!(method.key.is_none(), "{name}");
+    }
+}
+
+#[test]
+fn methods_of_entities_with_state_must_not_stream() {
+    for kind in STATEFUL {
+        for (service, streaming) in [
+            (STREAMING, "ProcessStreamed"),
+            (ACTION_MODEL, "ProcessStreamedIn"),
+            (ACTION_MODEL, "ProcessStreamedOut"),
+        ] {
+            // Of several that stream, the first is named.
+            let alone = only_method(service, streaming);
+            assert_refused(
+                |spec| {
+                    spec.proto = alone;
+                    spec.entities = vec![typed(kind, service, "streams")];
+                },
+                &[&format!("{service}.{streaming}"), "streams"],
+            );
+        }
+    }
+}
+
+/// The descriptors, with nothing but this method in the service.
+fn only_method(service: &str, method: &str) -> Vec<u8> {
+    let mut set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+    for file in &mut set.file {
+        let package = file.package().to_owned();
+        for declared in &mut file.service {
+            if format!("{package}.{}", declared.name()) == service {
+                declared.method.retain(|m| m.name() == method);
+                assert_eq!(declared.method.len(), 1);
+            }
+        }
+    }
+    set.encode_to_vec()
+}
+
+#[test]
+fn methods_of_entities_with_state_must_have_a_key() {
+    for kind in STATEFUL {
+        assert_refused(
+            |spec| spec.entities = vec![typed(kind, ACTION_TWO, "no-key")],
+            &[
+                &format!("{ACTION_TWO}.Call"),
+                "cloudstate.tck.model.action.OtherRequest",
+                "entity_key",
+            ],
+        );
+    }
 }
 
 #[test]
