@@ -18,9 +18,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tonic::Status;
 
+use super::event_sourced::EventSourced;
 use super::registry::{Mail, Mailbox};
+use super::value::ValueEntity;
 use super::{Behaviour, Change, FromFunction, NotActivated, Reply};
-use crate::catalog::{EntityType, Method};
+use crate::catalog::{EntityType, Kind, Method};
 use crate::function::Unreachable;
 use crate::function::call::{Call, End, Frame, Incoming};
 use crate::journal::EntityRef;
@@ -32,7 +34,10 @@ use crate::wire::Action;
 const GAVE_UP: &str = "the user function failed while the command was outstanding";
 
 /// The task of an entity: runs until nothing is left to do.
-pub async fn run<B: Behaviour>(entity: EntityRef, mailbox: Mailbox, router: Arc<Router>) {
+///
+/// Each awakening is of the type that its command says: the user function may have been replaced
+/// since the last by one where the same entities are of another type.
+pub async fn run(entity: EntityRef, mailbox: Mailbox, router: Arc<Router>) {
     let mut entity = Entity {
         entity,
         mailbox,
@@ -40,7 +45,12 @@ pub async fn run<B: Behaviour>(entity: EntityRef, mailbox: Mailbox, router: Arc<
     };
     let mut carried = None;
     while let Some(command) = carried.take().or_else(|| entity.next_or_leave()) {
-        carried = entity.awake::<B>(command).await;
+        carried = match command.method.entity.kind {
+            Kind::EventSourced => entity.awake::<EventSourced>(command).await,
+            Kind::Value => entity.awake::<ValueEntity>(command).await,
+            // An action's command never comes here.
+            Kind::Action => None,
+        };
     }
 }
 

@@ -11,10 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::event_sourced::EventSourced;
 use super::lifecycle;
-use super::value::ValueEntity;
-use crate::catalog::Kind;
 use crate::journal::EntityRef;
 use crate::router::{Command, Router};
 
@@ -102,7 +99,7 @@ impl Entities {
     }
 
     fn put(&self, awake: &mut HashMap<EntityRef, Address>, command: Command, router: &Arc<Router>) {
-        let (entity, kind) = (command.entity.clone(), command.method.entity.kind);
+        let entity = command.entity.clone();
         let mail = Mail::Command(Box::new(command));
         let unsent = match awake.get(&entity) {
             Some(address) => address.send(mail),
@@ -110,7 +107,7 @@ impl Entities {
         };
         // It is asleep, or its task was cut off without leaving.
         if let Err(mail) = unsent {
-            let address = wake(&entity, kind, router);
+            let address = wake(&entity, router);
             let _ = address.send(mail);
             if self.stopping.load(Ordering::Relaxed) {
                 let _ = address.send(Mail::Passivate);
@@ -158,7 +155,7 @@ impl Entities {
 }
 
 /// Starts the task of an entity.
-fn wake(entity: &EntityRef, kind: Kind, router: &Arc<Router>) -> Address {
+fn wake(entity: &EntityRef, router: &Arc<Router>) -> Address {
     let (sender, mail) = unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let address = Address {
@@ -167,11 +164,6 @@ fn wake(entity: &EntityRef, kind: Kind, router: &Arc<Router>) -> Address {
     };
     let mailbox = Mailbox { mail, waiting };
     let (entity, router) = (entity.clone(), Arc::clone(router));
-    match kind {
-        // An action's command never comes here.
-        Kind::Action => tokio::spawn(std::future::ready(())),
-        Kind::EventSourced => tokio::spawn(lifecycle::run::<EventSourced>(entity, mailbox, router)),
-        Kind::Value => tokio::spawn(lifecycle::run::<ValueEntity>(entity, mailbox, router)),
-    };
+    tokio::spawn(lifecycle::run(entity, mailbox, router));
     address
 }

@@ -1,6 +1,11 @@
 //! User functions that go, come back, and are not what they were.
 
+use bytes::Bytes;
 use cloudstate_protocol::names::tck::EVENT_SOURCED_MODEL;
+use cloudstate_reference_proxy::journal::{Append, Chunk, EntityRef, History, Stored};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
 
 use super::*;
 
@@ -20,9 +25,9 @@ fn without_the_model() -> Setup {
 }
 
 /// Calls until the answer has this code: when the proxy has taken note of the new specification.
-async fn until_answered_with(proxy: &Proxy, code: Code) {
+async fn until_answered_with(call: impl AsyncFn() -> Result<String, Status>, code: Code) {
     let answered = async {
-        while proxy.process("a", vec![]).await.err().map(|s| s.code()) != Some(code) {
+        while call().await.err().map(|s| s.code()) != Some(code) {
             tokio::task::yield_now().await;
         }
     };
@@ -35,7 +40,11 @@ async fn another_specification_is_taken_up() {
     let (function, proxy) = start(Setup::default()).await;
     proxy.process("a", vec![emit("x")]).await.unwrap();
     let function = replaced(function, without_the_model()).await;
-    until_answered_with(&proxy, Code::Unimplemented).await;
+    until_answered_with(
+        async || proxy.process("a", vec![]).await,
+        Code::Unimplemented,
+    )
+    .await;
     assert_eq!(proxy.two("a", vec![]).await.unwrap(), "");
     let _function = replaced(function, Setup::default()).await;
     assert_eq!(proxy.eventually("a", vec![emit("y")]).await, "xy");
@@ -48,7 +57,7 @@ async fn a_refused_specification_is_not_served_and_a_better_one_is() {
     let mut refused = Setup::default();
     refused.spec.entities.clear();
     let function = replaced(function, refused).await;
-    until_answered_with(&proxy, Code::Unavailable).await;
+    until_answered_with(async || proxy.process("a", vec![]).await, Code::Unavailable).await;
     let seen = function.until(|seen| seen.discoveries.len() > 1).await;
     assert_eq!(seen.reports.len(), 1);
     assert!(seen.streams.is_empty());
@@ -64,8 +73,87 @@ async fn entities_keep_their_history_under_another_service_name() {
     // The state belongs to the persistence id.
     renamed.spec.entities[0].persistence_id = EVENT_SOURCED_MODEL.to_owned();
     let _function = replaced(function, renamed).await;
-    until_answered_with(&proxy, Code::Unimplemented).await;
+    until_answered_with(
+        async || proxy.process("a", vec![]).await,
+        Code::Unimplemented,
+    )
+    .await;
     assert_eq!(proxy.two("a", vec![]).await.unwrap(), "x");
+}
+
+/// A journal that takes its time: nothing is stored before it may be.
+struct Slow {
+    journal: MemoryJournal,
+    may_store: watch::Receiver<bool>,
+    /// How often something was to be stored.
+    asked: watch::Sender<usize>,
+}
+
+impl Journal for Slow {
+    fn load<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, History> {
+        self.journal.load(entity)
+    }
+
+    fn events<'a>(&'a self, entity: &'a EntityRef, after: u64) -> Stored<'a, Chunk> {
+        self.journal.events(entity, after)
+    }
+
+    fn append<'a>(&'a self, entity: &'a EntityRef, after: u64, append: Append) -> Stored<'a, ()> {
+        self.asked.send_modify(|asked| *asked += 1);
+        let mut may_store = self.may_store.clone();
+        async move {
+            may_store.wait_for(|may| *may).await.unwrap();
+            self.journal.append(entity, after, append).await
+        }
+        .boxed()
+    }
+
+    fn value<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, Option<Bytes>> {
+        self.journal.value(entity)
+    }
+
+    fn put_value<'a>(&'a self, entity: &'a EntityRef, value: Option<Bytes>) -> Stored<'a, ()> {
+        self.journal.put_value(entity, value)
+    }
+}
+
+#[tokio::test]
+async fn a_command_meets_its_own_type_of_entity_although_another_was_awake() {
+    let (may_store, waits) = watch::channel(false);
+    let asked = watch::Sender::new(0);
+    let mut stores = asked.subscribe();
+    let journal = Slow {
+        journal: MemoryJournal::default(),
+        may_store: waits,
+        asked,
+    };
+    let function = Function::start(Setup::default());
+    let proxy = Proxy::start_with(Arc::new(journal), function.address, |config| {
+        config.max_queue = 1;
+    });
+    let proxy = proxy.await;
+    let (old, new) = tokio::join!(proxy.process("a", vec![emit("x")]), async {
+        stores.wait_for(|asked| *asked == 1).await.unwrap();
+        // The entity is awake and stores; meanwhile the same service has become a value entity.
+        let mut setup = Setup::default();
+        setup.spec.entities.truncate(1);
+        setup.spec.entities[0].entity_type = VALUE_ENTITY.to_owned();
+        let function = replaced(function, setup).await;
+        until_answered_with(async || proxy.two("b", vec![]).await, Code::Unimplemented).await;
+        // When one is refused, the other is in the entity's queue.
+        let calls = (0..2).map(|_| proxy.process("a", vec![]));
+        let mut calls: FuturesUnordered<_> = calls.collect();
+        let refused = calls.next().await.unwrap().unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+        may_store.send_replace(true);
+        let queued = calls.next().await.unwrap();
+        // It has no value entities in truth, and none of its event sourced ones may be asked.
+        let wrong = function.seen().of("a");
+        assert!(wrong.is_empty(), "{wrong:?}");
+        queued
+    });
+    assert_eq!(old.unwrap(), "x");
+    assert_eq!(new.unwrap_err().code(), Code::Unknown);
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use cloudstate_protocol::tck::model::{
     Effect, Emit, Fail, Forward, Request, RequestAction, Response,
 };
 use cloudstate_reference_proxy::config::Config;
+use cloudstate_reference_proxy::journal::Journal;
 use cloudstate_reference_proxy::journal::memory::MemoryJournal;
 use cloudstate_reference_proxy::serve;
 use function::{Function, Setup};
@@ -43,6 +44,14 @@ struct Proxy {
 
 impl Proxy {
     async fn start(function: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(Arc::new(MemoryJournal::default()), function, change).await
+    }
+
+    async fn start_with(
+        journal: Arc<dyn Journal>,
+        function: SocketAddr,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             function: function.to_string(),
@@ -51,7 +60,6 @@ impl Proxy {
         change(&mut config);
         let (ready, address) = oneshot::channel();
         let (stop, stopping) = oneshot::channel::<()>();
-        let journal = Arc::new(MemoryJournal::default());
         let stopped = tokio::spawn(async move {
             let ready = |address| ready.send(address).unwrap();
             let stopping = async { drop(stopping.await) };

@@ -4,6 +4,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use cloudstate_protocol::tck::model::valueentity::request_action::Action as DoValue;
+use cloudstate_protocol::tck::model::valueentity::value_entity_tck_model_client::ValueEntityTckModelClient;
+use cloudstate_protocol::tck::model::valueentity::{
+    Delete, RequestAction as ValueEntityRequestAction, Update,
+};
+
 use super::*;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_cloudstate-reference-proxy");
@@ -97,6 +103,73 @@ async fn acknowledged_events_survive_a_kill() {
             extra <= 1,
             "{id}: {extra} events more than were acknowledged"
         );
+    }
+}
+
+/// The kit's model function, which has value entities too.
+async fn model_function() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let never = std::future::pending();
+    tokio::spawn(cloudstate_tck::model::function::serve(listener, never));
+    address
+}
+
+impl Process {
+    async fn process_value(&self, id: &str, action: Option<DoValue>) -> Result<String, Status> {
+        let mut client = ValueEntityTckModelClient::new(self.channel.clone());
+        let actions = action.map(|action| ValueEntityRequestAction {
+            action: Some(action),
+        });
+        let request = ValueEntityRequest {
+            id: id.to_owned(),
+            actions: actions.into_iter().collect(),
+        };
+        Ok(client.process(request).await?.into_inner().message)
+    }
+}
+
+/// Writes numbers, and removes the value after each, until the proxy is gone. Returns what is stored
+/// after the last answer, and what may be if the command after it was carried out.
+async fn update_until_gone(proxy: &Process, id: &str) -> [String; 2] {
+    let mut state = String::new();
+    for n in 0.. {
+        let (action, next) = if n % 2 == 0 {
+            let value = n.to_string();
+            let update = Update {
+                value: value.clone(),
+            };
+            (DoValue::Update(update), value)
+        } else {
+            (DoValue::Delete(Delete {}), String::new())
+        };
+        match proxy.process_value(id, Some(action)).await {
+            Ok(answer) => assert_eq!(answer, next),
+            Err(_) => return [state, next],
+        }
+        state = next;
+    }
+    unreachable!("the proxy is killed long before")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_values_and_removals_survive_a_kill() {
+    let data = tempfile::tempdir().unwrap();
+    let function = model_function().await;
+    let ids: Vec<String> = (0..20).map(|n| format!("value-{n}")).collect();
+    let proxy = Process::start(function, data.path()).await;
+    let updating = ids.iter().map(|id| update_until_gone(&proxy, id));
+    let killing = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        proxy.signal("-KILL");
+    };
+    let (possible, ()) = tokio::join!(futures_util::future::join_all(updating), killing);
+    drop(proxy);
+
+    let proxy = Process::start(function, data.path()).await;
+    for (id, possible) in ids.iter().zip(possible) {
+        let state = proxy.process_value(id, None).await.unwrap();
+        assert!(possible.contains(&state), "{id}: {state}, not {possible:?}");
     }
 }
 
