@@ -6,6 +6,7 @@
 
 mod launch;
 mod log;
+pub(crate) mod ports;
 mod process;
 mod read;
 mod setting;
@@ -328,7 +329,7 @@ impl System {
     /// No port is free.
     pub fn process(&self, party: &Party, values: &[(&str, String)]) -> Result<Managed, StartError> {
         let launch = Launch::new(&party.command, &party.env, self.directory(party), values);
-        Ok(Managed::new(launch, process::free_port()?))
+        Ok(Managed::new(launch, ports::free()?))
     }
 }
 

@@ -1,10 +1,10 @@
 //! A relay stands before a party and applies the rules of a mutant to what passes.
 
 use crate::mutant::{Direction, Passing, Rule, Way};
+use crate::system::ports;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// A relay, open.
@@ -25,7 +25,7 @@ impl Relay {
         back: Direction,
         rules: Vec<Rule>,
     ) -> std::io::Result<Relay> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = ports::listen_here().await?;
         let address = listener.local_addr()?;
         let (calls, mut incoming) = mpsc::unbounded_channel();
         let rules = Arc::new(rules);

@@ -12,12 +12,11 @@ use crate::model;
 use crate::mutant::{Direction, Mutant, Rule};
 use crate::play::expand;
 use crate::scenario::{Party, Role, Scenario};
-use crate::system::{StartError, System};
+use crate::system::{StartError, System, ports};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -88,7 +87,7 @@ pub async fn mutants(
 async fn function() -> Result<SocketAddr, StageError> {
     let cant =
         |error: std::io::Error| StageError::Unusable(format!("the kit can't listen: {error}"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cant)?;
+    let listener = ports::listen_here().await.map_err(cant)?;
     let address = listener.local_addr().map_err(cant)?;
     tokio::spawn(async move {
         let _ = model::function::serve(listener, std::future::pending()).await;
@@ -120,13 +119,23 @@ impl Laboratory {
                 root.unwrap_or_default()
             ));
         }
+        // That something did not come is seen by a fence, and on a busy machine what did come may be later than it.
+        match self.broken(mutant, scenario).await {
+            Fate::Survived(_) => self.broken(mutant, scenario).await,
+            fate => fate,
+        }
+    }
+
+    async fn broken(&self, mutant: &Mutant, scenario: &Arc<Scenario>) -> Fate {
         let rules = mutant.fresh_rules();
         let judgement = match self.play(mutant.mutates, scenario, rules.clone()).await {
             Ok(judgement) => judgement,
             Err(text) => return Fate::Error(text),
         };
         if rules.iter().all(|rule| rule.fired() == 0) {
-            return Fate::Survived("its rules never fired".to_owned());
+            let found = judgement.root().map(|finding| finding.summary.clone());
+            let seen = found.or(judgement.error).unwrap_or_default();
+            return Fate::Survived(format!("its rules never fired: {seen}"));
         }
         let Some(root) = judgement.root() else {
             let text = judgement
@@ -206,7 +215,7 @@ impl Laboratory {
             .ok_or_else(missing)?;
         let cant =
             |error: std::io::Error| StartError::because(format!("the kit can't listen: {error}"));
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cant)?;
+        let listener = ports::listen_here().await.map_err(cant)?;
         let brief = BRIEF.as_millis() as i64;
         let spec = merged(scenario, model::spec::entity_spec_with_brief(brief))?;
         let whole = scenario.spec.is_some();

@@ -10,7 +10,7 @@ use crate::play::expand;
 use crate::play::protocol;
 use crate::play::script::Script;
 use crate::scenario::{Role, Scenario, StepKind};
-use crate::system::{Party, Setting, StartError, System};
+use crate::system::{Party, Setting, StartError, System, ports};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
     EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// How soon an entity is passivated where a chart waits for that.
 pub(super) const BRIEF: Duration = Duration::from_millis(100);
@@ -288,7 +287,7 @@ impl Stages {
                 "the kit can't listen at {listen} as function: {error}"
             ))
         };
-        let listener = TcpListener::bind(listen).await.map_err(cant)?;
+        let listener = ports::listen(listen).await.map_err(cant)?;
         let door = Door::open(listener, behind, spec).map_err(cant)?;
         if let Some(address) = party.address {
             return Ok((door, Subject::at(address)));

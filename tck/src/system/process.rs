@@ -2,13 +2,12 @@
 
 use super::launch::{Launch, StartError};
 use super::log::Log;
+use super::ports;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::ExitStatus;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::process::Child;
@@ -144,27 +143,6 @@ pub(super) async fn run(launch: &Launch, say: &mut impl FnMut(&str)) -> Result<(
     }
 }
 
-/// A port that nobody listens on, given out once. Another program can take it before the process does: then the
-/// process says so and ends, and [`Managed::get_ready`] tries once more.
-pub(super) fn free_port() -> Result<SocketAddr, StartError> {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    for _ in 0..100 {
-        let address = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .map_err(|error| StartError::because(format!("no port is free: {error}")))?;
-        if GIVEN
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(address.port())
-        {
-            return Ok(address);
-        }
-    }
-    Err(StartError::because(
-        "no port is free: the kit has used them up",
-    ))
-}
-
 /// A process that the kit starts and stops. Dropping it kills it, with all that it started.
 #[derive(Debug)]
 pub struct Managed {
@@ -240,7 +218,7 @@ impl Managed {
         self.start().await?;
         match self.ready(patience, &mut probe).await {
             Err(error) if self.died().is_some() && error.port_was_taken() => {
-                self.address = free_port()?;
+                self.address = ports::free()?;
                 self.start().await?;
                 self.ready(patience, &mut probe).await
             }

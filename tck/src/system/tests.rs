@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(20);
 fn script(text: &str) -> Managed {
     let command = ["sh", "-c", text].map(str::to_owned);
     let launch = Launch::new(&command, &BTreeMap::new(), PathBuf::from("."), &[]);
-    Managed::new(launch, process::free_port().unwrap())
+    Managed::new(launch, ports::free().unwrap())
 }
 
 /// A listener that accepts for a process that can't.
@@ -141,9 +141,8 @@ async fn one_that_finds_its_port_taken_gets_another() {
 
 #[test]
 fn a_port_is_given_out_once() {
-    let ports: std::collections::BTreeSet<u16> = (0..200)
-        .map(|_| process::free_port().unwrap().port())
-        .collect();
+    let ports: std::collections::BTreeSet<u16> =
+        (0..200).map(|_| ports::free().unwrap().port()).collect();
     assert_eq!(ports.len(), 200);
 }
 
@@ -272,7 +271,7 @@ async fn a_link_is_started_as_the_link_that_it_is() {
     std::os::unix::fs::symlink("/bin/sh", &link).unwrap();
     let command = ["./link", "-c", "echo $0"].map(str::to_owned);
     let launch = Launch::new(&command, &BTreeMap::new(), folder.path().to_owned(), &[]);
-    let mut process = Managed::new(launch, process::free_port().unwrap());
+    let mut process = Managed::new(launch, ports::free().unwrap());
     process.start().await.unwrap();
     process.ends().await;
     assert_eq!(process.log_tail(1), [link.display().to_string()]);
