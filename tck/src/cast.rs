@@ -343,6 +343,7 @@ impl Actor<'_> {
                     code: 14,
                     message: error.to_string(),
                     trailers: false,
+                    lost: true,
                 };
                 let event = Event::End(status);
                 let _ = self.mailbox.send(Arrival::On {
@@ -375,6 +376,7 @@ impl Actor<'_> {
             metadata,
             receiver,
             sender,
+            begin: _,
         } = called;
         let mut readers = tokio::task::JoinSet::new();
         let mut caller = None;

@@ -13,7 +13,7 @@ use crate::play::script::{MoveKind, Origin, Script};
 use crate::play::{Play, Stop};
 use crate::requirement::{Level, Requirements};
 use crate::scenario::{Party, Role};
-use crate::transcript::Transcript;
+use crate::transcript::{Transcript, What};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -222,10 +222,21 @@ fn order(bench: &mut Bench<'_>) {
         if this.from() != Party::Proxy || this.by_kit(script.role) {
             continue;
         }
-        // What somebody else's end made needless was not done by the proxy.
-        let at = usize::try_from(aligned.entry).ok();
-        let entry = at.and_then(|at| bench.case.transcript.entries.get(at));
-        if entry.is_some_and(|entry| entry.from != Party::Proxy) {
+        // What somebody else's end made needless was not done by the proxy, nor what its own death did.
+        let at = usize::try_from(aligned.entry).unwrap_or(usize::MAX);
+        let entry = bench.case.transcript.entries.get(at);
+        let lost = matches!(
+            entry.map(|entry| &entry.what),
+            Some(
+                What::End {
+                    trailers: false,
+                    ..
+                } | What::Cancel
+            )
+        );
+        if entry.is_some_and(|entry| entry.from != Party::Proxy)
+            || (lost && killed_before(bench, at))
+        {
             continue;
         }
         for &before in &this.after {
@@ -260,6 +271,14 @@ fn order(bench: &mut Bench<'_>) {
             );
         }
     }
+}
+
+/// The proxy was killed, and is not yet back, when this entry was made.
+fn killed_before(bench: &Bench<'_>, at: usize) -> bool {
+    let entries = bench.case.transcript.entries.iter().take(at);
+    let own = entries.rev().filter(|e| e.from == Party::Proxy);
+    let mut lives = own.filter(|e| matches!(e.what, What::Killed | What::Started));
+    lives.next().is_some_and(|entry| entry.what == What::Killed)
 }
 
 fn order_requirement(script: &Script, this: &MoveKind, earlier: &MoveKind) -> &'static str {
@@ -356,11 +375,12 @@ fn silence(bench: &mut Bench<'_>, entry: u64, index: usize) {
             | MoveKind::End(_)
             | MoveKind::Cancel(_)
     );
-    let requirement = bench
-        .verified_by(index, blame, raw)
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| silence_requirement(script, &this.kind).to_owned());
+    let usual = silence_requirement(script, &this.kind);
+    let verified = bench.verified_by(index, blame, raw);
+    let requirement = match verified.first() {
+        Some(first) if verified.iter().all(|name| name != usual) => first,
+        _ => usual,
+    };
     let objection = Objection {
         blame,
         summary: format!("{} did not come", script.describe(index)),
@@ -368,7 +388,7 @@ fn silence(bench: &mut Bench<'_>, entry: u64, index: usize) {
         index: Some(index),
         entry: Some(entry),
     };
-    bench.object(&requirement, objection);
+    bench.object(requirement, objection);
 }
 
 /// What a message that nobody waits for breaks.
@@ -435,7 +455,7 @@ fn failed_before(bench: &Bench<'_>, entry: u64) -> bool {
         sent.next().map(|other| &other.what),
         this.stream.and_then(entity_type),
     ) {
-        (Some(crate::transcript::What::Message { bytes }), Some(entity_type)) => {
+        (Some(What::Message { bytes }), Some(entity_type)) => {
             matches!(read_out(entity_type, bytes), FromFunction::Reply(reply) if reply.failure().is_some())
         }
         _ => false,

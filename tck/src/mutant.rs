@@ -18,6 +18,7 @@ pub use way::Way;
 
 use crate::scenario::{Node, Party, Source, SourceError, Span};
 use bytes::Bytes;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,6 +40,8 @@ pub struct Mutant {
     pub killed_by: String,
     /// How.
     pub rules: Vec<Rule>,
+    /// Its data folder is emptied when it is killed.
+    pub forgets: bool,
     /// Where it stands.
     pub source: Arc<Source>,
     /// Where its id stands.
@@ -79,8 +82,8 @@ pub struct Rule {
     pub when: When,
     /// Only on calls of this method.
     pub call: Option<String>,
-    /// Only the nth time, from 1.
-    pub nth: Option<usize>,
+    /// Only these times, from 1.
+    pub times: RangeInclusive<usize>,
     /// What is done.
     pub action: Action,
     counted: Arc<AtomicUsize>,
@@ -99,6 +102,8 @@ pub enum When {
     HalfClose,
     /// The call ends.
     End,
+    /// The sender resets the stream.
+    Reset,
 }
 
 /// What a rule does.
@@ -122,6 +127,10 @@ pub enum Action {
     Reset,
     /// A request is answered at once with this message, and goes on.
     Answer(Node),
+    /// These bytes arrive instead of it.
+    Bytes(Bytes),
+    /// It arrives, and the caller is done.
+    Finish,
 }
 
 /// A field and its new value: `null` takes it away, `{ $add: 1 }` counts from the old one.
@@ -154,14 +163,21 @@ impl Mutant {
     /// # Errors
     /// What is wrong in their files.
     pub fn embedded() -> Result<Vec<Mutant>, Vec<SourceError>> {
+        let source = |(name, text): &(&str, &str)| Source {
+            name: format!("fixtures/mutants/{name}"),
+            text: (*text).to_owned(),
+        };
+        Mutant::of(crate::embedded::MUTANTS.iter().map(source))
+    }
+
+    /// The mutants of files.
+    ///
+    /// # Errors
+    /// What is wrong in them, the first thing of each.
+    pub fn of(files: impl IntoIterator<Item = Source>) -> Result<Vec<Mutant>, Vec<SourceError>> {
         let (mut mutants, mut errors) = (Vec::new(), Vec::new());
-        for (name, text) in crate::embedded::MUTANTS {
-            let name = format!("fixtures/mutants/{name}");
-            let source = Arc::new(Source {
-                name,
-                text: (*text).to_owned(),
-            });
-            match read(&source) {
+        for file in files {
+            match read(&Arc::new(file)) {
                 Ok(read) => mutants.extend(read),
                 Err(error) => errors.push(error),
             }
@@ -185,12 +201,12 @@ impl Mutant {
 }
 
 impl Rule {
-    fn new(on: Direction, when: When, nth: Option<usize>, action: Action) -> Rule {
+    fn new(on: Direction, when: When, times: RangeInclusive<usize>, action: Action) -> Rule {
         Rule {
             on,
             when,
             call: None,
-            nth,
+            times,
             action,
             counted: Arc::default(),
             fired: Arc::default(),
@@ -205,7 +221,7 @@ impl Rule {
     /// It is its turn, now that what it waits for passes.
     fn is_due(&self) -> bool {
         let count = self.counted.fetch_add(1, Ordering::Relaxed) + 1;
-        self.nth.is_none_or(|nth| nth == count)
+        self.times.contains(&count)
     }
 
     fn has_fired(&self) {

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// A gRPC message may not be larger; a peer that announces more is cut off. 64 MiB.
@@ -58,6 +58,8 @@ pub struct Status {
     pub message: String,
     /// It came as trailers; else the kit made it up from what the transport said.
     pub trailers: bool,
+    /// Not the stream alone ended, but its connection.
+    pub lost: bool,
 }
 
 impl Status {
@@ -67,6 +69,7 @@ impl Status {
             code: 0,
             message: String::new(),
             trailers: true,
+            lost: false,
         }
     }
 
@@ -75,6 +78,16 @@ impl Status {
             code,
             message: message.into(),
             trailers: false,
+            lost: false,
+        }
+    }
+
+    /// What an error of the transport comes to.
+    fn failed(code: i32, error: &hyper::Error) -> Status {
+        let cause = std::error::Error::source(error).and_then(|e| e.downcast_ref::<h2::Error>());
+        Status {
+            lost: !cause.is_some_and(h2::Error::is_reset),
+            ..Status::broken(code, chain(error))
         }
     }
 }
@@ -84,6 +97,7 @@ impl Status {
 pub struct Connection {
     sender: SendRequest<Body>,
     authority: String,
+    alive: watch::Receiver<()>,
 }
 
 impl Connection {
@@ -102,10 +116,15 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        tokio::spawn(connection);
+        let (living, alive) = watch::channel(());
+        tokio::spawn(async move {
+            let _ = connection.await;
+            drop(living);
+        });
         Ok(Connection {
             sender,
             authority: address.to_string(),
+            alive,
         })
     }
 
@@ -124,9 +143,12 @@ impl Connection {
         }
         let mut sender = self.sender.clone();
         let response = async move {
-            let request = request.body(body).map_err(|e| e.to_string())?;
-            sender.ready().await.map_err(|e| chain(&e))?;
-            sender.send_request(request).await.map_err(|e| chain(&e))
+            let request = request
+                .body(body)
+                .map_err(|error| Status::broken(14, error.to_string()))?;
+            let failed = |error| Status::failed(14, &error);
+            sender.ready().await.map_err(failed)?;
+            sender.send_request(request).await.map_err(failed)
         };
         (
             Sender {
@@ -140,6 +162,11 @@ impl Connection {
     /// The connection is gone; a new one is needed.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
+    }
+
+    /// Waits until it is gone.
+    pub async fn closed(&self) {
+        let _ = self.alive.clone().changed().await;
     }
 
     /// One message there, and what comes back until the end.
@@ -341,7 +368,7 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Incoming>, String>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Status>> + Send>>;
 
 /// The receiving half of a call, of either side. Dropping a caller's receiver cancels the call.
 pub struct Receiver {
@@ -424,7 +451,7 @@ impl Receiver {
                 State::Over => return Event::End(Status::broken(1, "the call is over")),
                 State::Awaiting(response) => match response.await {
                     Ok(response) => return self.response(response),
-                    Err(text) => return self.over(Status::broken(14, text)),
+                    Err(status) => return self.over(status),
                 },
                 State::Body(body) => match body.frame().await {
                     Some(Ok(frame)) => match frame.into_data() {
@@ -435,10 +462,7 @@ impl Receiver {
                             }
                         }
                     },
-                    Some(Err(error)) => {
-                        let text = chain(&error);
-                        return self.over(Status::broken(1, text));
-                    }
+                    Some(Err(error)) => return self.over(Status::failed(1, &error)),
                     None if self.called && self.buffer.is_empty() => {
                         self.state = State::Over;
                         return Event::HalfClose;
@@ -520,6 +544,7 @@ fn read_status(headers: &HeaderMap) -> Option<Status> {
         code,
         message: percent_decode(message),
         trailers: true,
+        lost: false,
     })
 }
 
@@ -564,18 +589,19 @@ pub struct Called {
     pub receiver: Receiver,
     /// What it is answered.
     pub sender: Sender,
+    /// Of a relay: takes the metadata that the answer begins with; the caller waits for it.
+    pub begin: Option<oneshot::Sender<Metadata>>,
 }
 
-/// Serves every call on the listener: each is given to `calls`. Ends when the listener breaks or `calls` is
-/// closed. The task's end (or abort) closes all connections.
+/// Serves every call on the listener: each is given to `calls`, and its answer begins at once, without metadata.
+/// Ends when the listener breaks or `calls` is closed. The task's end (or abort) closes all connections.
 pub async fn serve(listener: TcpListener, calls: mpsc::UnboundedSender<Called>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { return };
-                let _ = stream.set_nodelay(true);
-                connections.spawn(connection(stream, calls.clone()));
+                connections.spawn(connection(stream, calls.clone(), false));
             }
             () = calls.closed() => return,
             Some(_) = connections.join_next() => {}
@@ -583,11 +609,18 @@ pub async fn serve(listener: TcpListener, calls: mpsc::UnboundedSender<Called>) 
     }
 }
 
-async fn connection(stream: TcpStream, calls: mpsc::UnboundedSender<Called>) {
+/// Serves one connection for a relay: answers begin when [`Called::begin`] is told how.
+pub async fn relay(stream: TcpStream, calls: mpsc::UnboundedSender<Called>) {
+    connection(stream, calls, true).await;
+}
+
+async fn connection(stream: TcpStream, calls: mpsc::UnboundedSender<Called>, relayed: bool) {
+    let _ = stream.set_nodelay(true);
     let (hang_up, mut hung_up) = mpsc::unbounded_channel();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (calls, hang_up) = (calls.clone(), hang_up.clone());
-        async move { Ok::<_, Infallible>(accept(request, &calls, hang_up)) }
+        let (answer, begun) = accept(request, &calls, hang_up, relayed);
+        async move { Ok::<_, Infallible>(begin(answer, begun).await) }
     });
     let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -608,13 +641,16 @@ async fn connection(stream: TcpStream, calls: mpsc::UnboundedSender<Called>) {
     }
 }
 
+/// The answer's body, and what it begins with, if it waits for that.
 fn accept(
     request: Request<Incoming>,
     calls: &mpsc::UnboundedSender<Called>,
     connection: mpsc::UnboundedSender<HangUp>,
-) -> Response<Body> {
+    relayed: bool,
+) -> (Body, Option<oneshot::Receiver<Metadata>>) {
     let (head, body) = request.into_parts();
     let (frames, answer, sending) = queue();
+    let (begin, begun) = relayed.then(oneshot::channel).unzip();
     let called = Called {
         path: head.uri.path().to_owned(),
         metadata: metadata(&head.headers),
@@ -623,9 +659,23 @@ fn accept(
             frames: Some(frames),
             connection: Some(connection),
         },
+        begin,
     };
     let _ = calls.send(called);
+    (answer, begun)
+}
+
+async fn begin(answer: Body, begun: Option<oneshot::Receiver<Metadata>>) -> Response<Body> {
     let mut response = Response::new(answer);
+    if let Some(begun) = begun {
+        for (name, value) in begun.await.unwrap_or_default() {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
+                response.headers_mut().append(name, value);
+            }
+        }
+    }
     response
         .headers_mut()
         .insert("content-type", HeaderValue::from_static("application/grpc"));

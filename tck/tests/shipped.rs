@@ -1,7 +1,8 @@
 //! The scenarios that the kit ships: they read, they check, they agree with the model, they survive being
 //! written and read again, and the titles of the kit before this one are all answered for.
 
-use cloudstate_tck::requirement::Requirements;
+use cloudstate_tck::mutant::Mutant;
+use cloudstate_tck::requirement::{Level, Requirements};
 use cloudstate_tck::scenario::{Scenario, Source, check, read, write};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -88,4 +89,30 @@ fn every_title_of_the_kit_before_has_a_scenario_or_a_reason() {
         }
     }
     assert_eq!(count, 186);
+}
+
+#[test]
+fn every_must_has_a_mutant_or_a_reason() {
+    let mutants = Mutant::embedded().unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let broken: BTreeSet<&str> = mutants.iter().map(|m| m.requirement.as_str()).collect();
+    let text = include_str!("../../fixtures/mutants/README.md");
+    let rows = text.split("## Requirements without a mutant").nth(1);
+    let excused: BTreeSet<&str> = rows
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| name)
+        .collect();
+    let requirements = Requirements::embedded();
+    for name in &excused {
+        assert!(requirements.get(name).is_some(), "no requirement {name}");
+        assert!(!broken.contains(name), "{name} has a mutant and a reason");
+    }
+    let missing: Vec<&str> = requirements
+        .iter()
+        .filter(|r| r.level == Level::Must && r.untestable.is_none())
+        .map(|r| r.name.as_str())
+        .filter(|name| !broken.contains(name) && !excused.contains(name))
+        .collect();
+    assert_eq!(missing, [""; 0]);
 }

@@ -336,6 +336,7 @@ impl Porter {
             metadata: metadata.clone(),
             receiver: Receiver::ended(),
             sender: Sender::closed(),
+            begin: None,
         };
         let _ = owner.mailbox.send(Arrival::Called(
             Box::new(copy),

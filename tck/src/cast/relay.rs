@@ -5,6 +5,7 @@ use crate::system::ports;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// A relay, open.
@@ -27,27 +28,18 @@ impl Relay {
     ) -> std::io::Result<Relay> {
         let listener = ports::listen_here().await?;
         let address = listener.local_addr()?;
-        let (calls, mut incoming) = mpsc::unbounded_channel();
         let rules = Arc::new(rules);
         let mut serving = tokio::task::JoinSet::new();
-        serving.spawn(wire::serve(listener, calls));
         serving.spawn(async move {
-            let mut relaying = tokio::task::JoinSet::new();
-            let mut upstream: Option<Connection> = None;
-            while let Some(mut called) = incoming.recv().await {
-                let live = upstream.take().filter(|connection| !connection.is_closed());
-                let connection = match live {
-                    Some(connection) => Ok(connection),
-                    None => Connection::open(target).await,
-                };
-                match connection {
-                    Ok(connection) => {
-                        upstream = Some(connection.clone());
-                        relaying.spawn(relay(called, connection, call, back, rules.clone()));
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                tokio::select! {
+                    Ok((stream, _)) = listener.accept() => {
+                        connections.spawn(connection(stream, target, call, back, rules.clone()));
                     }
-                    Err(error) => called.sender.end(14, &error.to_string()).await,
+                    Some(_) = connections.join_next() => {}
+                    else => return,
                 }
-                while relaying.try_join_next().is_some() {}
             }
         });
         Ok(Relay {
@@ -62,18 +54,50 @@ impl Relay {
     }
 }
 
+/// One connection there for each that is accepted: where one is lost, or can't be had, so is the other.
+async fn connection(
+    stream: TcpStream,
+    target: SocketAddr,
+    call: Direction,
+    back: Direction,
+    rules: Arc<Vec<Rule>>,
+) {
+    let Ok(there) = Connection::open(target).await else {
+        return;
+    };
+    let (calls, mut incoming) = mpsc::unbounded_channel();
+    let mut serving = std::pin::pin!(wire::relay(stream, calls));
+    let mut relaying = tokio::task::JoinSet::new();
+    // A stream that nobody ends is reset with its connection.
+    let mut lost = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut serving => return,
+            Some(called) = incoming.recv() => {
+                relaying.spawn(relay(called, there.clone(), call, back, rules.clone()));
+            }
+            Some(joined) = relaying.join_next() => lost.extend(joined.ok().flatten()),
+            // What came before the loss still arrives.
+            () = there.closed(), if relaying.is_empty() => return,
+        }
+    }
+}
+
+/// Relays one call. What the caller was to be answered on is given back if the connection there was lost.
 async fn relay(
     called: Called,
     target: Connection,
     call: Direction,
     back: Direction,
     rules: Arc<Vec<Rule>>,
-) {
+) -> Option<Sender> {
     let Called {
         path,
         metadata,
         mut receiver,
         sender: mut answers,
+        mut begin,
     } = called;
     let (mut asks, mut answered) = target.call(&path, &metadata);
     let (mut there, mut here) = (Way::new(call, &path), Way::new(back, &path));
@@ -90,23 +114,39 @@ async fn relay(
                     match passing {
                         Passing::Message(bytes) => asks.send(bytes).await,
                         Passing::HalfClose => asks.finish(),
-                        Passing::Back(bytes) => { answers.send(bytes).await; answers.end(0, "").await; }
-                        Passing::End(code, text) => return answers.end(code, &text).await,
-                        Passing::Reset => return asks.reset().await,
+                        // It answers by itself, without waiting for how the answer from there begins.
+                        Passing::Back(bytes) => {
+                            begin = None;
+                            answers.send(bytes).await;
+                            answers.end(0, "").await;
+                        }
+                        Passing::End(code, text) => {
+                            answers.end(code, &text).await;
+                            return None;
+                        }
+                        Passing::Reset => {
+                            asks.reset().await;
+                            return None;
+                        }
                     }
                 }
             }
             event = answered.next() => {
+                if let (Event::Headers(metadata), Some(begin)) = (&event, begin.take()) {
+                    let _ = begin.send(metadata.clone());
+                }
                 let passing = match event {
                     Event::Message(bytes) => Passing::Message(bytes),
                     Event::End(status) if status.trailers => Passing::End(status.code, status.message),
+                    // The connection goes with it, and the caller's with that.
+                    Event::End(status) if status.lost => return Some(answers),
                     Event::End(_) => Passing::Reset,
                     _ => continue,
                 };
                 let end = matches!(passing, Passing::End(..) | Passing::Reset);
                 let passing = here.apply(&rules, passing);
                 if hand_back(&mut answers, passing).await || end {
-                    return;
+                    return None;
                 }
             }
         }

@@ -19,6 +19,8 @@ pub struct Subject {
     process: Option<Mutex<Managed>>,
     /// Removed when the subject is stopped.
     folder: Option<PathBuf>,
+    /// The folder is emptied when the process is killed.
+    forgets: bool,
 }
 
 impl Subject {
@@ -29,6 +31,7 @@ impl Subject {
             connection: Mutex::default(),
             process: None,
             folder: None,
+            forgets: false,
         }
     }
 
@@ -41,14 +44,22 @@ impl Subject {
             connection: Mutex::default(),
             process,
             folder: None,
+            forgets: false,
         }
     }
 
-    /// A party that the kit runs, called through a relay; its folder goes with it.
-    pub fn managed_behind(process: Managed, relay: SocketAddr, folder: PathBuf) -> Subject {
+    /// A party that the kit runs, called through a relay; its folder goes with it, and `forgets` says whether what is
+    /// in it does so at each kill.
+    pub fn managed_behind(
+        process: Managed,
+        relay: SocketAddr,
+        folder: PathBuf,
+        forgets: bool,
+    ) -> Subject {
         Subject {
             address: relay,
             folder: Some(folder),
+            forgets,
             ..Subject::managed(process)
         }
     }
@@ -105,6 +116,17 @@ impl Subject {
             process.accepts(patience).await?;
         }
         Ok(())
+    }
+
+    /// Kills its process, if the kit started it.
+    async fn kill(&self) {
+        if let Some(process) = &self.process {
+            process.lock().await.kill().await;
+        }
+        if let (true, Some(folder)) = (self.forgets, &self.folder) {
+            let _ = std::fs::remove_dir_all(folder);
+            let _ = std::fs::create_dir_all(folder);
+        }
     }
 
     /// Ends its process in good order.
@@ -198,8 +220,8 @@ impl Stage {
         if let Some(door) = self.own_door(party) {
             return door.close().await;
         }
-        if let Some(process) = self.process(party) {
-            process.lock().await.kill().await;
+        if let Some(subject) = self.subject(party) {
+            subject.kill().await;
         }
     }
 
@@ -217,7 +239,8 @@ impl Stage {
             let closed = |error: io::Error| StartError::because(error.to_string());
             return door.reopen().await.map_err(closed);
         }
-        let Some(process) = self.process(party) else {
+        let process = self.subject(party).and_then(|s| s.process.as_ref());
+        let Some(process) = process else {
             return Err(StartError::not_managed(party));
         };
         let mut process = process.lock().await;
@@ -234,13 +257,12 @@ impl Stage {
         self.door.as_ref().filter(|_| kit)
     }
 
-    fn process(&self, party: Party) -> Option<&Mutex<Managed>> {
-        let subject = match party {
+    fn subject(&self, party: Party) -> Option<&Subject> {
+        match party {
             Party::Proxy => self.proxy.as_ref(),
             Party::Function => self.function.as_ref(),
             Party::Client => None,
-        };
-        subject?.process.as_ref()
+        }
     }
 }
 

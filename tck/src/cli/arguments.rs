@@ -262,6 +262,12 @@ pub(super) struct Mutants {
     /// Only mutants whose name matches; may be repeated
     #[arg(long, short, value_name = "GLOB")]
     pub filter: Vec<String>,
+    /// Mutants from this file, instead of the built-in ones; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub mutants: Vec<PathBuf>,
+    /// Scenarios from this file, instead of the built-in ones; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub scenarios: Vec<PathBuf>,
     /// Wait so many times as long for everything; for slow machines
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = factor)]
     pub time_scale: f64,

@@ -138,7 +138,8 @@ fn read_files(files: &[PathBuf]) -> Result<Read, Fault> {
     })
 }
 
-fn source(file: &Path) -> Result<Source, Fault> {
+/// A file that the user named, as it is read.
+pub(super) fn source(file: &Path) -> Result<Source, Fault> {
     let text = read_text(file)?;
     Ok(Source {
         name: file.display().to_string(),

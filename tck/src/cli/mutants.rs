@@ -2,7 +2,7 @@
 //! name.
 
 use super::arguments::{self, ListFormat, Subject};
-use super::catalog::{Catalog, closest, did_you_mean, problems};
+use super::catalog::{Catalog, closest, did_you_mean, problems, source};
 use super::{Console, Fault, runtime, subject};
 use crate::mutant::Mutant;
 use crate::report::ExitCode;
@@ -22,7 +22,7 @@ pub(super) fn mutants(
 ) -> Result<ExitCode, Fault> {
     let all = selected(arguments)?;
     let system = system(arguments)?;
-    let scenarios = Catalog::load(&[])?.scenarios;
+    let scenarios = Catalog::load(&arguments.scenarios)?.scenarios;
     let (tried, left) = all
         .into_iter()
         .partition::<Vec<_>, _>(|mutant| system.is_some() || mutant.mutates == Party::Function);
@@ -43,7 +43,16 @@ pub(super) fn mutants(
 }
 
 fn selected(arguments: &arguments::Mutants) -> Result<Vec<Mutant>, Fault> {
-    let all = Mutant::embedded().map_err(|errors| problems(&errors))?;
+    let read = match arguments.mutants.as_slice() {
+        [] => Mutant::embedded(),
+        files => Mutant::of(
+            files
+                .iter()
+                .map(|file| source(file))
+                .collect::<Result<Vec<_>, _>>()?,
+        ),
+    };
+    let all = read.map_err(|errors| problems(&errors))?;
     for filter in &arguments.filter {
         if !all.iter().any(|mutant| glob(filter, &mutant.id)) {
             let hint = did_you_mean(

@@ -44,6 +44,8 @@ pub(super) trait History: std::fmt::Debug {
     fn keep(&mut self, reply: &Reply, entry: u64);
     /// A reply that must not take effect, and why.
     fn refuse(&mut self, reply: &Reply, why: &'static str);
+    /// The proxy was killed: what it gives back next is what it had made durable.
+    fn killed(&mut self);
     /// The replies at these entries took effect.
     fn confirm(&mut self, is: &dyn Fn(u64) -> bool);
     /// Is the replay what is stored? Each rule whose premise holds, with what is wrong.
@@ -80,7 +82,8 @@ struct Watched {
     /// The last answered command's id, to tell a second reply from one out of nowhere.
     answered: Option<i64>,
     emitted: Vec<Any>,
-    restart: bool,
+    /// The last reply asked for a restart, and by which requirement.
+    restart: Option<&'static str>,
     half_closed: bool,
     ended: bool,
     failed: bool,
@@ -100,7 +103,7 @@ impl Watched {
             outstanding: None,
             answered: None,
             emitted: Vec::new(),
-            restart: false,
+            restart: None,
             half_closed: false,
             ended: false,
             failed: false,
@@ -121,6 +124,10 @@ impl Monitor<'_, '_> {
             self.streams
                 .values_mut()
                 .for_each(|watched| watched.ended = true);
+        }
+        if (&entry.what, entry.from) == (&What::Killed, Party::Proxy) {
+            let histories = self.histories.values_mut();
+            histories.for_each(|history| history.killed());
         }
         let Some(stream) = entry.stream else { return };
         if entry.hop == Some(Hop::Front) {
@@ -242,13 +249,15 @@ impl Monitor<'_, '_> {
                     }
                 }
             }
+            // That the proxy is done after its function is says nothing.
+            What::HalfClose if watched.ended => watched.half_closed = true,
             What::HalfClose => {
                 self.replayed(entry, watched);
                 let busy = watched.outstanding.is_some();
                 self.rule(
                     watched,
                     "passivation.queue-first",
-                    !busy || watched.failed || watched.ended,
+                    !busy || watched.failed,
                     || {
                         at(
                             entry.seq,
@@ -257,18 +266,10 @@ impl Monitor<'_, '_> {
                         )
                     },
                 );
-                if watched.restart {
-                    self.rule(watched, "failures.restart", true, || {
-                        at(entry.seq, Party::Proxy, "")
-                    });
+                if let (Some(restart), false) = (watched.restart, watched.tainted) {
+                    self.bench.covered(restart);
                 }
                 watched.half_closed = true;
-                self.rule(
-                    watched,
-                    "passivation.no-command-after-half-close",
-                    true,
-                    || at(entry.seq, Party::Proxy, ""),
-                );
             }
             What::Cancel | What::End { .. } => watched.ended = true,
             _ => {}
@@ -400,12 +401,17 @@ impl Monitor<'_, '_> {
                     "the proxy sent a command though an earlier one is not answered",
                 )
             });
-            let restart = watched.restart;
-            self.rule(watched, "failures.restart", !restart, || {
+            let name = watched.restart.unwrap_or("failures.restart");
+            let restart = watched.restart.is_some();
+            self.rule(watched, name, !restart, || {
+                let text = match name {
+                    "failures.restart" => "whose function asked for a restart",
+                    _ => "whose function failed a command and sent something to store with it",
+                };
                 at(
                     entry.seq,
                     Party::Proxy,
-                    "the proxy went on with a stream whose function asked for a restart",
+                    format!("the proxy went on with a stream {text}"),
                 )
             });
         }
@@ -449,8 +455,17 @@ impl Monitor<'_, '_> {
             return;
         }
         let known = self.histories.remove(&key);
+        let unknown = known.is_none();
         let mut history = known.unwrap_or_else(|| history(watched.entity_type));
+        // Of another service: what a new entity is given may be that one's.
+        let namesake = |other: &&Key| other.entity == key.entity;
+        let shared = unknown && self.histories.keys().any(|other| namesake(&other));
         for (name, problem) in history.compare(&watched.replay) {
+            let name = if shared {
+                "entity-keys.scoped-by-persistence-id"
+            } else {
+                name
+            };
             self.bench.covered(name);
             if let Some((seq, summary)) = problem {
                 let seq = seq.unwrap_or(entry.seq);
@@ -652,7 +667,11 @@ impl Monitor<'_, '_> {
                         )
                     },
                 );
-                watched.restart = failure.restart || !stateless;
+                watched.restart = match (failure.restart, stateless) {
+                    (true, _) => Some("failures.restart"),
+                    (false, false) => Some("failures.state-in-failure-restarts"),
+                    (false, true) => None,
+                };
             }
             _ => {}
         }
@@ -693,9 +712,6 @@ impl Monitor<'_, '_> {
         let new = || history(watched.entity_type);
         let history = self.histories.entry(key).or_insert_with(new);
         match reply.failure() {
-            Some(failure) if failure.restart => {
-                history.refuse(reply, "failures.restart-drops-events");
-            }
             Some(_) => history.refuse(reply, "failures.failed-reply-not-persisted"),
             None => history.keep(reply, entry.seq),
         }
@@ -707,13 +723,8 @@ impl Monitor<'_, '_> {
             return;
         };
         let lone = reply.snapshot.is_some() && reply.events.is_empty() && reply.failure().is_none();
-        if lone {
-            watched.tainted = false;
-            return;
-        }
         let failed = reply.failure();
         let why = match failed {
-            Some(failure) if failure.restart => "failures.restart-drops-events",
             Some(_) => "failures.failed-reply-not-persisted",
             None => "failures.violation-has-no-effect",
         };
@@ -723,7 +734,7 @@ impl Monitor<'_, '_> {
             .or_insert_with(new)
             .refuse(reply, why);
         // What a failed reply shouldn't have is no violation for the proxy: the stream goes on, or to its restart.
-        if failed.is_some() {
+        if failed.is_some() || lone {
             watched.tainted = false;
         }
     }

@@ -11,6 +11,10 @@ pub(super) struct History {
     snapshots: Vec<(i64, Any)>,
     /// Events that must never be replayed, and why.
     dropped: Vec<(Any, &'static str)>,
+    /// Snapshots that came without events.
+    ignored: Vec<Any>,
+    /// The proxy was killed since the last replay.
+    killed: bool,
 }
 
 /// The events of one reply.
@@ -48,6 +52,12 @@ impl entity::History for History {
         let events = reply.events.iter();
         self.dropped
             .extend(events.map(|event| (event.clone(), why)));
+        let lone = reply.events.is_empty() && reply.failure().is_none();
+        self.ignored.extend(reply.snapshot.clone().filter(|_| lone));
+    }
+
+    fn killed(&mut self) {
+        self.killed = true;
     }
 
     fn confirm(&mut self, is: &dyn Fn(u64) -> bool) {
@@ -68,6 +78,7 @@ impl entity::History for History {
             group.confirmed || sequence <= replay.sequence
         });
         self.confirm(&|_| true);
+        self.killed = false;
     }
 }
 
@@ -126,8 +137,11 @@ impl History {
             .zip(&expected)
             .find(|(got, expected)| got.1 != *expected.1)
         {
-            let ((sequence, event, seq), _) = wrong;
-            let name = self.why_wrong(event, &expected);
+            let ((sequence, event, seq), (_, stored, _)) = wrong;
+            let name = match event.value == stored.value {
+                true => "payloads.any-passes-unchanged",
+                false => self.why_wrong(event, &expected),
+            };
             rules.push((
                 name,
                 Some((
@@ -143,10 +157,15 @@ impl History {
             .find(|(_, _, confirmed)| *confirmed);
         let lost = missing
             .map(|(sequence, ..)| (None, format!("event {sequence} is missing from the replay")));
-        rules.push(("event-sourced.all-acknowledged-events-replayed", lost));
+        let name = if self.killed {
+            "event-sourced.survives-kill"
+        } else {
+            "event-sourced.all-acknowledged-events-replayed"
+        };
+        rules.push((name, lost));
         rules.push(("event-sourced.events-unchanged", None));
         rules.push(("event-sourced.replay-in-order", None));
-        rules.push(("passivation.state-survives", None));
+        rules.push(("payloads.any-passes-unchanged", None));
         if let Some((sequence, event, seq)) = got.get(expected.len()) {
             let name = self.why_wrong(event, &expected);
             rules.push((
@@ -181,6 +200,15 @@ impl History {
                 None => vec![("event-sourced.replay-from-latest-snapshot", late)],
             };
         };
+        if self.ignored.contains(snapshot) {
+            let text = "a snapshot was replayed that came without events".to_owned();
+            let name = "event-sourced.snapshot-without-events-ignored";
+            return vec![(name, Some((None, text)))];
+        }
+        if known.is_empty() {
+            let text = "a snapshot was replayed, though none was stored".to_owned();
+            return vec![("event-sourced.init-snapshot-absent", Some((None, text)))];
+        }
         let of_sequence = known.iter().find(|(at, _)| at == sequence);
         let problem = match of_sequence {
             None => {

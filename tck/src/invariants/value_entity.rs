@@ -12,6 +12,12 @@ pub(super) struct History {
     /// Something was stored before.
     written: bool,
     writes: Vec<Write>,
+    /// What the value was before.
+    replaced: Vec<Option<Any>>,
+    /// The last reply changed nothing.
+    unchanged: bool,
+    /// The proxy was killed since the last replay.
+    killed: bool,
     /// Values that must never be stored, and why.
     refused: Vec<(Option<Any>, &'static str)>,
 }
@@ -54,7 +60,12 @@ pub(super) fn reply_rules(reply: &Reply) -> Vec<(&'static str, bool, &'static st
 impl entity::History for History {
     fn keep(&mut self, reply: &Reply, entry: u64) {
         let write = changed(reply).map(|value| Write { value, entry });
+        self.unchanged = write.is_none();
         self.writes.extend(write);
+    }
+
+    fn killed(&mut self) {
+        self.killed = true;
     }
 
     fn refuse(&mut self, reply: &Reply, why: &'static str) {
@@ -67,7 +78,9 @@ impl entity::History for History {
             return;
         };
         for write in self.writes.drain(..=last) {
-            (self.value, self.written) = (write.value, true);
+            let before = std::mem::replace(&mut self.value, write.value);
+            self.replaced.extend(self.written.then_some(before));
+            self.written = true;
         }
     }
 
@@ -80,16 +93,23 @@ impl entity::History for History {
             return vec![("value-entities.init-value-absent", problem)];
         }
         let refused = self.refused.iter().find(|(value, _)| value == seen);
-        let name = match (known, refused, &self.value) {
-            (false, Some((_, why)), _) => why,
-            (_, _, None) if self.written => "value-entities.delete-removes",
+        let name = match (refused, &self.value) {
+            (Some((_, why)), _) if !known => why,
+            _ if self.killed => "value-entities.survives-kill",
+            (_, None) if self.written => "value-entities.delete-removes",
+            _ if !known && self.replaced.contains(seen) => "value-entities.update-replaces",
+            _ if self.unchanged && (known || seen.is_none()) => {
+                "value-entities.no-action-no-change"
+            }
             _ => "value-entities.init-has-stored-value",
         };
         let text = "init has not the value that was stored".to_owned();
         let problem = (!known).then_some((None, text));
         let refused = self.refused.iter().filter(|_| known);
         let mut rules: Vec<_> = refused.map(|(_, why)| (*why, None)).collect();
-        rules.push(("passivation.state-survives", None));
+        if known && !self.replaced.is_empty() {
+            rules.push(("value-entities.update-replaces", None));
+        }
         rules.push((name, problem));
         rules
     }
@@ -98,5 +118,6 @@ impl entity::History for History {
         self.written |= !self.writes.is_empty();
         self.value.clone_from(&replay.begin.value);
         self.writes.clear();
+        self.killed = false;
     }
 }

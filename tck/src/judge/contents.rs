@@ -182,6 +182,41 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     if let (Some(node), Some(activation)) = (&call.replay, &aligned.activation) {
         replay(bench, aligned, node, activation);
     }
+    survived(bench, aligned, call);
+}
+
+/// A command that waited for one that was failed comes on the same stream: the entity was never idle.
+fn survived(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
+    let script = bench.case.script;
+    let answered = |before: &usize| match script.moves[*before].kind {
+        MoveKind::Answer(answered) => Some(answered),
+        _ => None,
+    };
+    let before = &script.moves[aligned.index].after;
+    let failed = before.iter().any(|before| {
+        let Some(other) = answered(before).map(|index| &script.calls[index]) else {
+            return false;
+        };
+        let entry = bench.case.play.entry_of(*before);
+        other.key.is_some()
+            && other.key == call.key
+            && matches!(
+                entry.map(|entry| read_out(bench, other, entry)),
+                Some(FromFunction::Reply(reply))
+                    if reply.failure().is_some_and(|failure| !failure.restart) && !reply.stores()
+            )
+    });
+    if !failed {
+        return;
+    }
+    bench.covered("failures.stream-survives");
+    if aligned.activation.is_some() {
+        let text = "the proxy left the stream for a new one, though nothing asked for that";
+        bench.object(
+            "failures.stream-survives",
+            objection(aligned, Party::Proxy, text),
+        );
+    }
 }
 
 /// A request of a stream.

@@ -7,21 +7,22 @@ use crate::play::expand::STATUS;
 use crate::requirement::Requirements;
 use crate::scenario::message::{self, Bindings, MessageError, Scope};
 use crate::scenario::{Node, Party, Source, SourceError, Span, Value, tree};
+use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-const MUTANT: [&str; 6] = [
+const MUTANT: [&str; 7] = [
     "id",
     "title",
     "mutates",
     "requirement",
     "killed-by",
     "rules",
+    "forgets",
 ];
-const RULE: [&str; 5] = ["on", "when", "call", "nth", "do"];
-const ACTIONS: &str =
-    "drop, repeat, swap, reset, or a map with one of set, before, after, end, answer";
+const RULE: [&str; 6] = ["on", "when", "call", "nth", "from", "do"];
+const ACTIONS: &str = "drop, repeat, swap, finish, reset, or a map with one of set, bytes, before, after, end, answer";
 const DIRECTIONS: [(&str, Direction); 4] = [
     ("client-to-proxy", Direction::ClientToProxy),
     ("proxy-to-client", Direction::ProxyToClient),
@@ -173,9 +174,16 @@ impl Reader<'_> {
             "function" => Party::Function,
             _ => return self.error(at, "a mutant is a proxy or a function", None),
         };
-        let rules = self.need(node, "rules", "a mutant")?;
-        let Some(items) = rules.items().filter(|items| !items.is_empty()) else {
-            return self.error(rules.span, "a mutant needs a list of rules", None);
+        let forgets = self.forgets(node, mutates)?;
+        let items: &[Node] = match node.get("rules") {
+            None if forgets => &[],
+            _ => {
+                let rules = self.need(node, "rules", "a mutant")?;
+                match rules.items() {
+                    Some(items) if !items.is_empty() => items,
+                    _ => return self.error(rules.span, "a mutant needs a list of rules", None),
+                }
+            }
         };
         Ok(Mutant {
             id,
@@ -187,9 +195,23 @@ impl Reader<'_> {
                 .iter()
                 .map(|rule| self.rule(rule))
                 .collect::<Result<_>>()?,
+            forgets,
             source: self.source.clone(),
             span,
         })
+    }
+
+    /// Only a proxy has something to forget.
+    fn forgets(&self, node: &Node, mutates: Party) -> Result<bool> {
+        match node.get("forgets") {
+            None => Ok(false),
+            Some(value) if mutates == Party::Proxy && value.as_text() == Some("data") => Ok(true),
+            Some(value) => {
+                let help =
+                    "forgets: data, of a proxy: its data folder is emptied when it is killed";
+                self.error(value.span, "it can't forget that", Some(help.to_owned()))
+            }
+        }
     }
 
     /// One that binds the party: no other could be found broken.
@@ -228,7 +250,15 @@ impl Reader<'_> {
             let names = DIRECTIONS.map(|(name, _)| name).join(", ");
             return self.error(on.span, "this is no way", Some(format!("one of {names}")));
         };
-        let nth = node.get("nth").map(|nth| self.nth(nth)).transpose()?;
+        let times = match (node.get("nth"), node.get("from")) {
+            (None, None) => 1..=usize::MAX,
+            (Some(nth), None) => self.count(nth).map(|nth| nth..=nth)?,
+            (None, Some(from)) => self.count(from)?..=usize::MAX,
+            (Some(_), Some(from)) => {
+                let text = "nth is one time, from is that and all later ones";
+                return self.error(from.span, text, Some("write one of them".to_owned()));
+            }
+        };
         let mut types = types(*direction);
         let call = node
             .get("call")
@@ -245,7 +275,7 @@ impl Reader<'_> {
         .action(action)?;
         Ok(Rule {
             call,
-            ..Rule::new(*direction, when, nth, action)
+            ..Rule::new(*direction, when, times, action)
         })
     }
 
@@ -268,12 +298,12 @@ impl Reader<'_> {
         Ok(name)
     }
 
-    fn nth(&self, node: &Node) -> Result<usize> {
-        let nth = node
+    fn count(&self, node: &Node) -> Result<usize> {
+        let count = node
             .as_text()
             .and_then(|text| text.parse().ok())
-            .filter(|nth| *nth > 0);
-        nth.map_or_else(
+            .filter(|count| *count > 0);
+        count.map_or_else(
             || self.error(node.span, "a number from 1 is expected here", None),
             Ok,
         )
@@ -285,6 +315,7 @@ impl Reader<'_> {
             (Some("empty"), _) => Ok(When::Empty),
             (Some("half-close"), _) => Ok(When::HalfClose),
             (Some("end"), _) => Ok(When::End),
+            (Some("reset"), _) => Ok(When::Reset),
             (_, Value::Map(_)) => {
                 self.any_fits(
                     &check(types, |types| &types.mine, |mine| build(node, mine)),
@@ -294,7 +325,7 @@ impl Reader<'_> {
                 Ok(When::Message(node.clone()))
             }
             _ => {
-                let help = Some("empty, half-close, end, or a message as a map".to_owned());
+                let help = Some("empty, half-close, end, reset, or a message as a map".to_owned());
                 self.error(node.span, "a rule can't wait for that", help)
             }
         }
@@ -362,8 +393,14 @@ impl Act<'_> {
             (Some("reset"), _) => return Ok(Action::Reset),
             (Some("repeat"), _) => Action::Repeat,
             (Some("swap"), _) => Action::Swap,
+            (Some("finish"), _) if self.on.is_call() => Action::Finish,
+            (Some("finish"), _) => {
+                let text = "only a caller is done: the called ends the call";
+                return self.reader.error(node.span, text, None);
+            }
             (_, Some([(key, value)])) => match key.text.as_str() {
                 "set" => Action::Set(self.settings(value)?),
+                "bytes" => Action::Bytes(self.bytes(value)?),
                 "before" => return self.message(value, false).map(Action::Before),
                 "after" => return self.message(value, false).map(Action::After),
                 "answer" if self.on.is_call() => {
@@ -395,9 +432,20 @@ impl Act<'_> {
         };
         match self.when {
             When::Message(_) | When::Empty => Ok(action),
-            When::HalfClose | When::End => {
+            When::HalfClose | When::End | When::Reset => {
                 self.reader
                     .error(node.span, "this can be done to a message only", None)
+            }
+        }
+    }
+
+    fn bytes(&self, node: &Node) -> Result<Bytes> {
+        match node.as_text().and_then(message::hex_bytes) {
+            Some(bytes) => Ok(bytes.into()),
+            None => {
+                let help = Some("for example { bytes: \"0aff\" }".to_owned());
+                self.reader
+                    .error(node.span, "bytes are written in hexadecimal", help)
             }
         }
     }

@@ -236,6 +236,45 @@ fn a_rule_with_nth_acts_once_over_all_streams_of_its_relay() {
 }
 
 #[test]
+fn a_rule_with_from_acts_that_time_and_all_later_ones() {
+    let rules = rules("  - { on: function-to-proxy, when: { reply: $any }, from: 3, do: drop }\n");
+    let message = passing(&reply(1, "A", &[]));
+    let counts: Vec<usize> = (0..5)
+        .map(|_| back().apply(&rules, message.clone()).len())
+        .collect();
+    assert_eq!((counts, rules[0].fired()), (vec![1, 1, 0, 0, 0], 3));
+}
+
+#[test]
+fn bytes_arrive_as_they_are_written_and_a_caller_can_be_done_early() {
+    let message = reply(1, "A", &[]);
+    let (after, fired) = changed("{ bytes: \"0aff\" }", &message);
+    let bytes = Passing::Message(Bytes::from_static(&[0x0a, 0xff]));
+    assert_eq!((after, fired), (vec![bytes], 1));
+    let finish = rules("  - { on: proxy-to-function, when: { init: $any }, do: finish }\n");
+    let init = cloudstate_protocol::cloudstate::eventsourced::EventSourcedStreamIn {
+        message: Some(
+            cloudstate_protocol::cloudstate::eventsourced::event_sourced_stream_in::Message::Init(
+                Default::default(),
+            ),
+        ),
+    };
+    let mut there = Way::new(Direction::ProxyToFunction, HANDLE);
+    assert_eq!(
+        there.apply(&finish, passing(&init)),
+        [passing(&init), Passing::HalfClose]
+    );
+}
+
+#[test]
+fn a_reset_is_held_back() {
+    let rules = rules("  - { on: proxy-to-function, when: reset, do: drop }\n");
+    let mut there = Way::new(Direction::ProxyToFunction, HANDLE);
+    assert_eq!(there.apply(&rules, Passing::Reset), []);
+    assert_eq!(rules[0].fired(), 1);
+}
+
+#[test]
 fn rules_leave_other_ways_and_other_methods_alone() {
     let rules = rules("  - { on: function-to-proxy, when: { reply: $any }, do: drop }\n");
     let message = passing(&reply(1, "A", &[]));
@@ -366,8 +405,12 @@ fn mistakes_in_rules_are_told_where_they_stand() {
         format!("{{ {on}, when: end, call: handel, do: drop }}"),
         format!("{{ {reply}, nth: second, do: drop }}"),
         format!("{{ {reply}, nth: 0, do: drop }}"),
+        format!("{{ {reply}, from: 0, do: drop }}"),
+        format!("{{ {reply}, nth: 1, from: 2, do: drop }}"),
         format!("{{ {reply} }}"),
         format!("{{ {reply}, do: dropp }}"),
+        format!("{{ {reply}, do: finish }}"),
+        format!("{{ {reply}, do: {{ bytes: 0afg }} }}"),
         format!("{{ {reply}, do: {{ rewrite: {{}} }} }}"),
         format!("{{ {reply}, do: {{ set: [] }} }}"),
         format!("{{ {reply}, do: {{ set: {{ reply.commandid: 7 }} }} }}"),

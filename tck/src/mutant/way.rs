@@ -85,6 +85,8 @@ impl Way {
             (Action::Repeat, passing) => vec![passing.clone(), passing],
             (Action::Reset, _) => vec![Passing::Reset],
             (Action::End(code, text), _) => vec![Passing::End(*code, text.clone())],
+            (Action::Bytes(bytes), _) => vec![Passing::Message(bytes.clone())],
+            (Action::Finish, passing) => vec![passing, Passing::HalfClose],
             (Action::Before(node), passing) => self
                 .built(node)
                 .map(Passing::Message)
@@ -124,7 +126,9 @@ impl Way {
 
     fn matches(&self, when: &When, passing: &Passing) -> bool {
         match (when, passing) {
-            (When::HalfClose, Passing::HalfClose) | (When::End, Passing::End(..)) => true,
+            (When::HalfClose, Passing::HalfClose)
+            | (When::End, Passing::End(..))
+            | (When::Reset, Passing::Reset) => true,
             (When::Empty, Passing::Message(bytes)) => bytes.is_empty(),
             (When::Message(pattern), Passing::Message(bytes)) => self
                 .decoded(bytes)

@@ -104,7 +104,7 @@ struct Laboratory {
 
 impl Laboratory {
     async fn fate(&self, mutant: &Mutant, scenario: &Arc<Scenario>) -> Fate {
-        let healthy = match self.play(mutant.mutates, scenario, Vec::new()).await {
+        let healthy = match self.play(mutant, scenario, None).await {
             Ok(judgement) => judgement,
             Err(text) => return Fate::Error(text),
         };
@@ -128,11 +128,11 @@ impl Laboratory {
 
     async fn broken(&self, mutant: &Mutant, scenario: &Arc<Scenario>) -> Fate {
         let rules = mutant.fresh_rules();
-        let judgement = match self.play(mutant.mutates, scenario, rules.clone()).await {
+        let judgement = match self.play(mutant, scenario, Some(rules.clone())).await {
             Ok(judgement) => judgement,
             Err(text) => return Fate::Error(text),
         };
-        if rules.iter().all(|rule| rule.fired() == 0) {
+        if !mutant.forgets && rules.iter().all(|rule| rule.fired() == 0) {
             let found = judgement.root().map(|finding| finding.summary.clone());
             let seen = found.or(judgement.error).unwrap_or_default();
             return Fate::Survived(format!("its rules never fired: {seen}"));
@@ -155,23 +155,21 @@ impl Laboratory {
         ))
     }
 
+    /// `rules`: of the mutant; without them it is healthy.
     async fn play(
         &self,
-        mutates: Party,
+        mutant: &Mutant,
         scenario: &Arc<Scenario>,
-        rules: Vec<Rule>,
+        rules: Option<Vec<Rule>>,
     ) -> Result<Judgement, String> {
-        let role = if mutates == Party::Function {
-            Role::Sdk
-        } else {
-            Role::Proxy
-        };
-        let (stage, _relays) = match mutates {
-            Party::Function => self.broken_function(rules).await?,
-            _ => self
-                .broken_proxy(scenario, rules)
-                .await
-                .map_err(|error| error.to_string())?,
+        let forgets = mutant.forgets && rules.is_some();
+        let rules = rules.unwrap_or_default();
+        let (role, (stage, _relays)) = match mutant.mutates {
+            Party::Function => (Role::Sdk, self.broken_function(rules).await?),
+            _ => {
+                let broken = self.broken_proxy(scenario, rules, forgets).await;
+                (Role::Proxy, broken.map_err(|error| error.to_string())?)
+            }
         };
         let script =
             expand::expand(scenario, role, 0, fresh(scenario)).map_err(|reason| reason.0)?;
@@ -201,6 +199,7 @@ impl Laboratory {
         &self,
         scenario: &Scenario,
         rules: Vec<Rule>,
+        forgets: bool,
     ) -> Result<(Stage, Vec<Relay>), StageError> {
         let missing = || {
             StartError::because(
@@ -251,7 +250,7 @@ impl Laboratory {
         let front = Relay::open(process.address(), call, back, rules)
             .await
             .map_err(cant)?;
-        let proxy = Subject::managed_behind(process, front.address(), folder);
+        let proxy = Subject::managed_behind(process, front.address(), folder, forgets);
         Ok((
             Stage {
                 proxy: Some(proxy),
