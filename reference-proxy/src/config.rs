@@ -18,6 +18,9 @@ use serde::de::{self, Deserializer, Visitor};
 /// The status of a process whose command line, environment or file is wrong: `EX_USAGE`.
 pub const EXIT_USAGE: u8 = 64;
 
+/// A proxy with a lower hop limit would break the protocol (spec: effects.hop-limit).
+const LEAST_HOP_LIMIT: usize = 8;
+
 /// How the proxy runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -162,12 +165,14 @@ struct Settings {
     #[arg(long, value_name = "SIZE")]
     #[serde(default, deserialize_with = "parsed")]
     max_message_size: Option<Size>,
-    /// How many commands may wait for an entity [default: 1000]
+    /// How many commands may wait for an entity, at least 1 [default: 1000]
     #[arg(long, value_name = "COUNT")]
-    max_queue: Option<usize>,
-    /// How many forwards and side effects may lead to a command [default: 32]
+    #[serde(default, deserialize_with = "parsed")]
+    max_queue: Option<Count<1>>,
+    /// How many forwards and side effects may lead to a command, at least 8 [default: 32]
     #[arg(long, value_name = "COUNT")]
-    hop_limit: Option<usize>,
+    #[serde(default, deserialize_with = "parsed")]
+    hop_limit: Option<Count<LEAST_HOP_LIMIT>>,
     /// Whether to refuse a user function of another protocol version [default: true]
     #[arg(long, value_name = "BOOL")]
     protocol_compatibility_check: Option<bool>,
@@ -211,8 +216,8 @@ impl Settings {
             max_message_size: self
                 .max_message_size
                 .map_or(default.max_message_size, |size| size.0),
-            max_queue: self.max_queue.unwrap_or(default.max_queue),
-            hop_limit: self.hop_limit.unwrap_or(default.hop_limit),
+            max_queue: self.max_queue.map_or(default.max_queue, |count| count.0),
+            hop_limit: self.hop_limit.map_or(default.hop_limit, |count| count.0),
             protocol_compatibility_check: self
                 .protocol_compatibility_check
                 .unwrap_or(default.protocol_compatibility_check),
@@ -326,7 +331,22 @@ impl FromStr for HostPort {
     }
 }
 
-/// A duration, as in `100ms`, `30s`, `1m`.
+/// A number that isn't below `LEAST`.
+#[derive(Debug, Clone, Copy)]
+struct Count<const LEAST: usize>(usize);
+
+impl<const LEAST: usize> FromStr for Count<LEAST> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(count) if count >= LEAST => Ok(Self(count)),
+            _ => Err(format!("write a number, at least {LEAST}")),
+        }
+    }
+}
+
+/// A duration, as in `100ms`, `30s`, `1m`; none at all would time everything out.
 #[derive(Debug, Clone, Copy)]
 struct Span(Duration);
 
@@ -334,7 +354,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let invalid = || "write a number and one of ms, s, m, h, as in 30s".to_owned();
+        let invalid = || "write a number above 0 and one of ms, s, m, h, as in 30s".to_owned();
         let (number, unit) = number_and_unit(text).ok_or_else(invalid)?;
         let milliseconds = match unit {
             "ms" => 1,
@@ -356,7 +376,8 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let invalid = || "write a number, and KiB or MiB if not bytes, as in 12MiB".to_owned();
+        let invalid =
+            || "write a number above 0, and KiB or MiB if not bytes, as in 12MiB".to_owned();
         let (number, unit) = number_and_unit(text).ok_or_else(invalid)?;
         let bytes: u64 = match unit {
             "" => 1,
@@ -369,12 +390,14 @@ impl FromStr for Size {
     }
 }
 
+/// A number above 0, and what follows it.
 fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    Some((number.parse().ok()?, unit))
+    let number = number.parse().ok().filter(|number| *number > 0)?;
+    Some((number, unit))
 }
 
 /// Reads a value of the file as if it were that of a flag.

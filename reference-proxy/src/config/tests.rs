@@ -29,16 +29,16 @@ fn nothing_set_is_the_default() {
 
 #[test]
 fn flags_beat_the_environment_beats_the_file() {
-    let file = file("max-queue: 1\nhop-limit: 1\nrelay-timeout: 1m\n");
+    let file = file("max-queue: 1\nhop-limit: 8\nrelay-timeout: 1m\n");
     let path = file.path().to_str().unwrap();
     let args = ["--max-queue", "3", "--config", path];
     let config = load(
         &args,
-        &[("CLOUDSTATE_MAX_QUEUE", "2"), ("CLOUDSTATE_HOP_LIMIT", "2")],
+        &[("CLOUDSTATE_MAX_QUEUE", "2"), ("CLOUDSTATE_HOP_LIMIT", "9")],
     )
     .unwrap();
     assert_eq!(config.max_queue, 3);
-    assert_eq!(config.hop_limit, 2);
+    assert_eq!(config.hop_limit, 9);
     assert_eq!(config.relay_timeout, Duration::from_secs(60));
     assert_eq!(config.log, LogFormat::Text);
 }
@@ -104,6 +104,26 @@ fn a_wrong_value_in_the_file_is_an_error_with_its_line() {
     assert!(sentence.contains("line 2"), "{sentence}");
 }
 
+/// spec: effects.hop-limit, "never below 8"
+#[test]
+fn what_would_break_the_protocol_is_refused_wherever_it_is_set() {
+    assert!(error(&["--hop-limit", "7"], &[]).contains("at least 8"));
+    assert!(error(&[], &[("CLOUDSTATE_HOP_LIMIT", "0")]).contains("at least 8"));
+    let file = file("max-queue: 1\nhop-limit: 7\n");
+    let sentence = error(&["--config", file.path().to_str().unwrap()], &[]);
+    assert!(
+        sentence.contains("hop-limit: write a number, at least 8"),
+        "{sentence}"
+    );
+    for flag in ["relay", "passivation", "half-close"].map(|name| format!("--{name}-timeout")) {
+        let sentence = error(&[&flag, "0ms"], &[]);
+        assert!(
+            sentence.contains(&flag) && sentence.contains("above 0"),
+            "{sentence}"
+        );
+    }
+}
+
 #[test]
 fn errors_are_one_sentence() {
     let errors = [
@@ -112,6 +132,8 @@ fn errors_are_one_sentence() {
         error(&["--journal", "paper"], &[]),
         error(&["--nonsense"], &[]),
         error(&["--max-message-size", "12MB"], &[]),
+        error(&["--max-queue", "0"], &[]),
+        error(&["--hop-limit", "7"], &[]),
         error(&["--listen", "9000"], &[]),
         error(&[], &[("HTTP_PORT", "http")]),
         error(&["--config", "/nowhere/at.all"], &[]),
