@@ -105,6 +105,18 @@ impl Requirements {
         let distance = |r: &&Requirement| strsim::damerau_levenshtein(&r.name, name);
         self.iter().min_by_key(distance).map(|r| r.name.as_str())
     }
+
+    /// What to do about a name that no requirement has.
+    pub fn meant(&self, name: &str) -> String {
+        let alike = |near: &&str| strsim::normalized_damerau_levenshtein(near, name) > 0.6;
+        // Nothing that is much longer than every name is like one, and comparing would take long.
+        let short = self.iter().any(|r| name.len() < 2 * r.name.len());
+        let near = if short { self.closest(name) } else { None };
+        match near.filter(alike) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "see cloudstate-tck list --requirements".to_owned(),
+        }
+    }
 }
 
 /// Paragraphs with the line they begin at, joined to one line each.

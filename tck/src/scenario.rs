@@ -114,6 +114,8 @@ pub struct Scenario {
     pub title: String,
     /// The full name of the service that `call: Method` means.
     pub service: String,
+    /// Where that stands.
+    pub service_span: Span,
     /// Requirements for steps that name none.
     pub verifies: Vec<Verifies>,
     /// The party that departs from model or protocol on purpose.

@@ -37,6 +37,7 @@ pub fn expand(id: String, title: String, plan: &Plan) -> Scenario {
         id,
         title,
         service: chart.models.model.name.to_owned(),
+        service_span: HERE,
         verifies: Vec::new(),
         scripted: None,
         needs: Vec::new(),

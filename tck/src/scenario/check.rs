@@ -24,6 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn check(scenarios: &[Scenario], requirements: &Requirements) -> Vec<SourceError> {
     let mut errors = Vec::new();
     let mut names = BTreeSet::new();
+    // What the suite says wrong, each of its scenarios has.
+    let mut told = BTreeSet::new();
     for scenario in scenarios {
         let mut checker = Checker::new(scenario, requirements);
         if !names.insert(scenario.name()) {
@@ -38,6 +40,10 @@ pub fn check(scenarios: &[Scenario], requirements: &Requirements) -> Vec<SourceE
         if found.is_empty() {
             found = agree_with_model(scenario);
         }
+        found.retain(|error| {
+            let place = (error.source.name.clone(), error.span.start);
+            told.insert((place, error.message.clone()))
+        });
         found.sort_by_key(|error| error.span.start);
         errors.extend(found);
     }
@@ -86,7 +92,7 @@ impl<'a> Checker<'a> {
             .get_service_by_name(&scenario.service)
             .is_none()
         {
-            return self.no_service(scenario.span, &scenario.service);
+            return self.no_service(scenario.service_span, &scenario.service);
         }
         if let Some(spec) = &scenario.spec {
             self.message(spec, "cloudstate.EntitySpec");
@@ -108,10 +114,12 @@ impl<'a> Checker<'a> {
     fn verifies(&mut self, all: &[Verifies]) {
         for Verifies { name, span } in all {
             if self.requirements.get(name).is_none() {
-                let alike = |near: &&str| strsim::normalized_damerau_levenshtein(near, name) > 0.6;
-                let near = self.requirements.closest(name).filter(alike);
-                let help = near.map(|near| format!("did you mean {near}?"));
-                self.error(*span, format!("no requirement is called {name}"), help);
+                let help = self.requirements.meant(name);
+                self.error(
+                    *span,
+                    format!("no requirement is called {name}"),
+                    Some(help),
+                );
             }
         }
     }

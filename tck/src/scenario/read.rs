@@ -210,6 +210,7 @@ impl Reader<'_> {
                 .and_then(Node::as_text)
                 .unwrap_or_default()
                 .to_owned(),
+            service_span: service.map_or(head_span(node), |service| service.span),
             verifies: self.verifies(node),
             scripted: node.get("scripted").map(party),
             needs: self

@@ -8,9 +8,6 @@ use std::sync::Arc;
 /// Deeper nesting is an error, so that no file can exhaust the stack.
 const DEPTH: usize = 64;
 
-/// Larger files are an error: what is large is written with `$repeat`.
-const SIZE: usize = 4 << 20;
-
 /// Reads the one document of a source.
 ///
 /// # Errors
@@ -23,23 +20,17 @@ pub fn read(source: &Arc<Source>) -> Result<Node, SourceError> {
 ///
 /// # Errors
 /// Every place that uses what the language leaves out: anchors, aliases, tags, keys that aren't single words,
-/// keys that stand twice, several documents, too much; and the first that isn't YAML.
+/// keys that stand twice, several documents, too much, nothing; and the first that isn't YAML.
 pub fn read_all(source: &Arc<Source>) -> Result<Node, Vec<SourceError>> {
+    if source.is_too_large() {
+        return Err(vec![Source::too_large(source.name.clone())]);
+    }
     let mut builder = Builder {
         source,
         stack: Vec::new(),
         root: None,
         errors: Vec::new(),
     };
-    if source.text.len() > SIZE {
-        let help = Some("split the file; write what is long with $repeat");
-        builder.error(
-            Span::default(),
-            format!("the file is larger than {SIZE} bytes"),
-            help,
-        );
-        return Err(builder.errors);
-    }
     for event in Parser::new_from_str(&source.text) {
         match event {
             Ok((event, span)) => {
@@ -58,8 +49,16 @@ pub fn read_all(source: &Arc<Source>) -> Result<Node, Vec<SourceError>> {
                     .byte_offset()
                     .unwrap_or(0)
                     .min(source.text.len());
-                let text = format!("this is not YAML: {}", error.info());
-                builder.error(Span { start, end: start }, text, None);
+                match tab(&source.text, start) {
+                    Some(span) => {
+                        let help = Some("indent with spaces");
+                        builder.error(span, "this is not YAML: a tab can't indent", help);
+                    }
+                    None => {
+                        let text = format!("this is not YAML: {}", error.info());
+                        builder.error(Span { start, end: start }, text, None);
+                    }
+                }
                 break;
             }
         }
@@ -70,8 +69,29 @@ pub fn read_all(source: &Arc<Source>) -> Result<Node, Vec<SourceError>> {
     match builder.root {
         _ if !builder.errors.is_empty() => Err(builder.errors),
         Some(root) => Ok(root),
-        None => Ok(Node::new(Span::default(), Value::Null)),
+        None => {
+            builder.error(Span::default(), "there is nothing in this file", None);
+            Err(builder.errors)
+        }
     }
+}
+
+/// A tab in the indentation of the line where the parser gave up, or of the next: it stops before what it can't take.
+fn tab(text: &str, at: usize) -> Option<Span> {
+    let begin = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let mut start = begin;
+    for line in text.get(begin..)?.split_inclusive('\n').take(2) {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line.get(..indentation)?.find('\t') {
+            let start = start + tab;
+            return Some(Span {
+                start,
+                end: start + 1,
+            });
+        }
+        start += line.len();
+    }
+    None
 }
 
 enum Open {

@@ -145,6 +145,7 @@ fn tree(scenario: &Scenario, suite_service: &str) -> Node {
     let Scenario {
         source: _,
         span: _,
+        service_span: _,
         suite: _,
         id,
         title,
