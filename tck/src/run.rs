@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+pub use task::remove_transcripts;
 use task::{Played, Task};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

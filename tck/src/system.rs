@@ -20,10 +20,10 @@ pub use setting::Setting;
 pub use waivers::{Waiver, Waivers, glob};
 
 use crate::scenario::check::FEATURES;
-use crate::scenario::{Role, Source, SourceError, Span};
+use crate::scenario::{self, Role, Scenario, Source, SourceError};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ use std::sync::Arc;
 /// waivers:                        # known failures; one that is not needed any more fails the run
 ///   - scenario: event-sourced/*   # `*` is any part of a name, `**` anything
 ///     role: sdk                   # optional
-///     requirement: event-sourced.snapshot-kept   # optional: only findings of this requirement
+///     requirement: event-sourced.snapshot-is-final-state   # optional: only findings of this requirement
 ///     reason: No snapshots, see issue 12.
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -97,11 +97,28 @@ pub struct Party {
     pub function_listen: Option<SocketAddr>,
 }
 
+/// The address that `host:port` means; the host can be a name.
+///
+/// # Errors
+/// It means none: what to write, and why.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let expected = |why: String| format!("write host:port, for example localhost:8080 ({why})");
+    let found = text
+        .to_socket_addrs()
+        .map_err(|error| expected(error.to_string()))?;
+    // Most servers listen on IPv4 for `localhost`, whatever the resolver prefers.
+    found
+        .min_by_key(|address| !address.is_ipv4())
+        .ok_or_else(|| expected("the name has no address".to_owned()))
+}
+
 /// What is wrong with a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The keys in the file that lead to it.
     place: Vec<&'static str>,
+    /// What the value under them has in it that is wrong.
+    word: Option<String>,
     /// What is wrong, as a sentence without a full stop.
     message: String,
     /// What to do.
@@ -144,26 +161,21 @@ impl System {
     /// # Errors
     /// What is wrong in it, where, and what would have been allowed.
     pub fn read(path: &Path) -> Result<System, SourceError> {
-        let name = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(problem) => {
-                let source = Arc::new(Source {
-                    name,
-                    text: String::new(),
-                });
-                let message = format!("it can't be read: {problem}");
-                let help =
-                    "a system file says how to start what is tested, or where it runs".to_owned();
-                return Err(SourceError {
-                    source,
-                    span: Span::default(),
-                    message,
-                    help: Some(help),
-                });
-            }
-        };
-        let mut system = read::read(&Arc::new(Source { name, text }))?;
+        System::read_for(path, &[])
+    }
+
+    /// Reads a system file whose waivers may name these scenarios too, beside those that the kit brings.
+    ///
+    /// # Errors
+    /// As [`System::read`].
+    pub fn read_for(path: &Path, scenarios: &[Arc<Scenario>]) -> Result<System, SourceError> {
+        let source = Source::read(path).map_err(|error| SourceError {
+            help: error.help.or_else(|| {
+                Some("a system file says how to start what is tested, or where it runs".to_owned())
+            }),
+            ..error
+        })?;
+        let mut system = read::read(&Arc::new(source), scenarios)?;
         let folder = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
@@ -231,22 +243,16 @@ impl System {
                     false => format!("there is no feature {wrong}"),
                 };
                 let known = allowed().copied().collect::<Vec<_>>().join(", ");
-                return Some(Problem::new(
-                    &[key],
-                    &message,
-                    Some(&format!("features: {known}")),
-                ));
+                let help = format!("features: {known}");
+                return Some(Problem::new(&[key], &message, Some(&help)).about(wrong));
             }
         }
         let both = self
             .features
             .iter()
             .find(|name| self.lacks.contains(name))?;
-        Some(Problem::new(
-            &["lacks"],
-            &format!("{both} is both in features and in lacks"),
-            None,
-        ))
+        let message = format!("{both} is both in features and in lacks");
+        Some(Problem::new(&["lacks"], &message, None).about(both))
     }
 
     /// The roles that it can take.
@@ -323,12 +329,19 @@ impl System {
         }
     }
 
-    /// A process of a party, not started yet. `values` are the placeholders beside where it listens.
+    /// A process of a party, not started yet; errors call it so. `values` are the placeholders beside where it
+    /// listens.
     ///
     /// # Errors
     /// No port is free.
-    pub fn process(&self, party: &Party, values: &[(&str, String)]) -> Result<Managed, StartError> {
+    pub fn process(
+        &self,
+        party: &Party,
+        name: scenario::Party,
+        values: &[(&str, String)],
+    ) -> Result<Managed, StartError> {
         let launch = Launch::new(&party.command, &party.env, self.directory(party), values);
+        let launch = launch.named(format!("the {name}"));
         Ok(Managed::new(launch, ports::free()?))
     }
 }
@@ -376,7 +389,8 @@ impl Party {
                 let message = format!("{{{wrong}}} stands for nothing in the {key} of the {name}");
                 let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
                 let help = format!("placeholders: {}", known.join(", "));
-                return Some(Problem::new(&[name, key], &message, Some(&help)));
+                let problem = Problem::new(&[name, key], &message, Some(&help));
+                return Some(problem.about(&format!("{{{wrong}}}")));
             }
         }
         (!self.mentions("listen") && !self.mentions("port")).then(|| {
@@ -397,8 +411,16 @@ impl Problem {
     fn new(place: &[&'static str], message: &str, help: Option<&str>) -> Problem {
         Problem {
             place: place.to_vec(),
+            word: None,
             message: message.to_owned(),
             help: help.map(str::to_owned),
+        }
+    }
+
+    fn about(self, word: &str) -> Problem {
+        Problem {
+            word: Some(word.to_owned()),
+            ..self
         }
     }
 }

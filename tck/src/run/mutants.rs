@@ -232,16 +232,16 @@ impl Laboratory {
             .map_err(StartError::because)?;
         let data = folder.display().to_string();
         let values = placeholders(behind.address(), data, &scenario.needs);
-        let mut process = system.process(party, &values)?;
+        let mut process = system.process(party, Party::Proxy, &values)?;
         if !starts_the_proxy(scenario) {
             process.start().await?;
             tokio::select! {
                 () = door.discovered() => {}
                 () = tokio::time::sleep(READY) => {
-                    return Err(process.error("it did not call discover in time").into());
+                    return Err(process.error("the proxy did not call discover in time").into());
                 }
                 how = process.ends() => {
-                    return Err(process.error(format!("it ended early: {how}")).into());
+                    return Err(process.error(format!("the proxy ended before it called discover: {how}")).into());
                 }
             }
             process.accepts(READY).await?;

@@ -9,7 +9,7 @@ use crate::model;
 use crate::play::expand;
 use crate::play::protocol;
 use crate::play::script::Script;
-use crate::scenario::{Role, Scenario, StepKind};
+use crate::scenario::{self, Role, Scenario, StepKind};
 use crate::system::{Party, Setting, StartError, System, ports};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
@@ -160,7 +160,7 @@ impl Stages {
         let subject = match party.address {
             Some(address) => Subject::at(address),
             None => {
-                let mut process = self.system.process(party, &[])?;
+                let mut process = self.system.process(party, scenario::Party::Function, &[])?;
                 process.start().await?;
                 process.accepts(READY).await?;
                 Subject::managed(process)
@@ -293,16 +293,18 @@ impl Stages {
             return Ok((door, Subject::at(address)));
         }
         let values = placeholders(door.address(), self.folders.next()?, needs);
-        let mut process = self.system.process(party, &values)?;
+        let mut process = self
+            .system
+            .process(party, scenario::Party::Proxy, &values)?;
         if start {
             process.start().await?;
             tokio::select! {
                 () = door.discovered() => {}
                 () = tokio::time::sleep(READY) => {
-                    return Err(process.error("it did not call discover in time").into());
+                    return Err(process.error("the proxy did not call discover in time").into());
                 }
                 how = ended(&mut process) => {
-                    return Err(process.error(format!("it ended before it called discover: {how}")).into());
+                    return Err(process.error(format!("the proxy ended before it called discover: {how}")).into());
                 }
             }
             process.accepts(READY).await?;

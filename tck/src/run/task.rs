@@ -11,6 +11,7 @@ use crate::scenario::{Role, Scenario, write};
 use crate::transcript::{Transcript, file};
 use crate::{cast, diagram, explore};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -268,6 +269,23 @@ pub(super) async fn shrink(
         }
     }
     played
+}
+
+/// Removes the transcripts that runs before wrote to this folder.
+pub fn remove_transcripts(folder: &Path) -> std::io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let of_role = |role: Role| name.starts_with(&format!("{role}-"));
+        if name.ends_with(".jsonl") && Role::ALL.into_iter().any(of_role) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a transcript with its scenario, so that it can be judged again. Gives the file's path.

@@ -24,6 +24,8 @@ const TAKEN: [&str; 5] = [
 /// How a process is started.
 #[derive(Clone, Debug)]
 pub struct Launch {
+    /// As errors call it.
+    name: String,
     command: Vec<String>,
     env: BTreeMap<String, String>,
     directory: PathBuf,
@@ -42,11 +44,21 @@ impl Launch {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.clone()));
         Launch {
+            name: "the process".to_owned(),
             command: command.to_vec(),
             env: env.clone(),
             directory,
             values: values.collect(),
         }
+    }
+
+    /// The same, with a name for errors.
+    pub fn named(self, name: String) -> Launch {
+        Launch { name, ..self }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The same, told where to listen.

@@ -163,6 +163,11 @@ impl Managed {
         }
     }
 
+    /// As errors call it.
+    pub fn name(&self) -> &str {
+        self.launch.name()
+    }
+
     /// Where it listens, once it does. [`Managed::get_ready`] can change it.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -231,18 +236,18 @@ impl Managed {
         patience: Duration,
         probe: &mut impl AsyncFnMut(SocketAddr) -> Probe<T>,
     ) -> Result<T, StartError> {
-        let address = self.address;
+        let (address, name) = (self.address, self.name().to_owned());
         let mut last = format!("it doesn't accept connections at {address}");
         let found = tokio::select! {
             // Whatever answers there when the process has ended is somebody else.
             biased;
-            how = self.ends() => return Err(self.error(format!("it ended before it was ready: {how}"))),
+            how = self.ends() => return Err(self.error(format!("{name} ended before it was ready: {how}"))),
             found = timeout(patience, found_ready(address, probe, &mut last)) => found,
         };
         match found {
             Ok(Ok(ready)) => Ok(ready),
             Ok(Err(reason)) => Err(self.error(reason)),
-            Err(_) => Err(self.error(format!("it was not ready after {patience:?}: {last}"))),
+            Err(_) => Err(self.error(format!("{name} was not ready after {patience:?}: {last}"))),
         }
     }
 
@@ -270,7 +275,7 @@ impl Managed {
     pub async fn ends(&mut self) -> String {
         match &mut self.running {
             Some(running) => how(running.end().await),
-            None => "it was not started".to_owned(),
+            None => format!("{} was not started", self.name()),
         }
     }
 

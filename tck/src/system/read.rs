@@ -1,9 +1,11 @@
 //! Reads system files. An error points at the key or value that is wrong, and says what was allowed.
 
-use super::{Party, System, Waiver, Waivers};
+use super::{Party, System, Waiver, Waivers, address, glob};
+use crate::explore::expand::SUITE as GENERATED;
 use crate::requirement::Requirements;
-use crate::scenario::{Node, Role, Source, SourceError, Span, tree};
-use std::net::{SocketAddr, ToSocketAddrs};
+use crate::scenario::source::closest;
+use crate::scenario::{self, Node, Role, Scenario, Source, SourceError, Span, tree};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ const WAIVER: [&str; 4] = ["scenario", "role", "requirement", "reason"];
 type Result<T> = std::result::Result<T, SourceError>;
 
 /// The system that a file describes.
-pub(super) fn read(source: &Arc<Source>) -> Result<System> {
+pub(super) fn read(source: &Arc<Source>, scenarios: &[Arc<Scenario>]) -> Result<System> {
     let root = tree::read(source)?;
     let file = At {
         source,
@@ -49,12 +51,27 @@ pub(super) fn read(source: &Arc<Source>) -> Result<System> {
         waivers: Waivers(file.optional("waivers", At::waivers)?.unwrap_or_default()),
         folder: PathBuf::new(),
     };
+    if let Some(waivers) = root.get("waivers").and_then(Node::items) {
+        let known = known(scenarios);
+        waivers
+            .iter()
+            .try_for_each(|waiver| file.on(waiver).matches(&known))?;
+    }
     match system.problem() {
         Some(problem) => {
-            Err(file.failed(file.place(&problem.place), problem.message, problem.help))
+            let place = file.place(&problem.place, problem.word.as_deref());
+            Err(file.failed(place, problem.message, problem.help))
         }
         None => Ok(system),
     }
+}
+
+/// The names of scenarios that a waiver may be about.
+fn known(scenarios: &[Arc<Scenario>]) -> Vec<String> {
+    let own = scenario::read::embedded().unwrap_or_default();
+    let own = own.iter().map(Scenario::name);
+    own.chain(scenarios.iter().map(|scenario| scenario.name()))
+        .collect()
 }
 
 /// A place in the file.
@@ -135,8 +152,9 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Where the last of these keys stands, or as far as they lead.
-    fn place(self, keys: &[&str]) -> Span {
+    /// Where the last of these keys stands, or as far as they lead; if this word is in what stands there, the word's
+    /// place.
+    fn place(self, keys: &[&str], word: Option<&str>) -> Span {
         let (mut node, mut span) = (self.node, self.beginning());
         for name in keys {
             let entries = node.entries().unwrap_or_default();
@@ -145,7 +163,8 @@ impl<'a> At<'a> {
             };
             (node, span) = (value, key.span);
         }
-        span
+        word.and_then(|word| scalar_with(node, word))
+            .unwrap_or(span)
     }
 
     fn text(self) -> Result<String> {
@@ -202,22 +221,7 @@ impl<'a> At<'a> {
 
     fn address(self) -> Result<SocketAddr> {
         let text = self.text()?;
-        // Most servers listen on IPv4 for `localhost`, whatever the resolver prefers.
-        let found: Vec<SocketAddr> = match text.to_socket_addrs() {
-            Ok(found) => found.collect(),
-            Err(_) => Vec::new(),
-        };
-        match found
-            .iter()
-            .find(|address| address.is_ipv4())
-            .or(found.first())
-        {
-            Some(address) => Ok(*address),
-            None => self.error(
-                format!("{text} is no address"),
-                Some("host:port, for example localhost:8080"),
-            ),
-        }
+        address(&text).or_else(|help| self.error(format!("{text} is no address"), Some(&help)))
     }
 
     fn env<C: FromIterator<(String, String)>>(self) -> Result<C> {
@@ -259,6 +263,23 @@ impl<'a> At<'a> {
         })
     }
 
+    /// This is a waiver of scenarios that exist; those that are generated have no names to know.
+    fn matches(self, known: &[String]) -> Result<()> {
+        let at = self.need("scenario", "a waiver")?;
+        let pattern = at.text()?;
+        let generated = pattern.starts_with(&format!("{GENERATED}/"));
+        if generated || known.iter().any(|name| glob(&pattern, name)) {
+            return Ok(());
+        }
+        let help = match closest(&pattern, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => {
+                "a name as `cloudstate-tck list` has it, or suite/* for all of a suite".to_owned()
+            }
+        };
+        at.error(format!("no scenario matches {pattern}"), Some(&help))
+    }
+
     fn role(self) -> Result<Role> {
         let role = Role::ALL
             .into_iter()
@@ -275,12 +296,21 @@ impl<'a> At<'a> {
         if all.get(&name).is_some() {
             return Ok(name);
         }
-        let help = all
-            .closest(&name)
-            .map(|near| format!("did you mean {near}?"));
+        let help = all.meant(&name);
         self.error(
             format!("the specification has no requirement {name}"),
-            help.as_deref(),
+            Some(&help),
         )
+    }
+}
+
+/// The first text in a value that has this word in it.
+fn scalar_with(node: &Node, word: &str) -> Option<Span> {
+    let below = |node: &Node| scalar_with(node, word);
+    match (node.as_text(), node.items(), node.entries()) {
+        (Some(text), ..) => text.contains(word).then_some(node.span),
+        (_, Some(items), _) => items.iter().find_map(below),
+        (.., Some(entries)) => entries.iter().find_map(|(_, value)| below(value)),
+        _ => None,
     }
 }

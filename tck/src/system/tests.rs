@@ -83,7 +83,7 @@ async fn one_that_dies_is_told_with_its_last_words() {
     let error = process.accepts(LONG).await.unwrap_err();
     assert_eq!(
         error.reason(),
-        "it ended before it was ready: exit status: 3"
+        "the process ended before it was ready: exit status: 3"
     );
     let mut words = error.last_words().to_vec();
     words.sort();
@@ -106,7 +106,7 @@ async fn one_that_is_never_ready_is_not_waited_for_long() {
         .to_string();
     assert!(
         error.starts_with(
-            "it was not ready after 50ms: it doesn't accept connections at 127.0.0.1:"
+            "the process was not ready after 50ms: it doesn't accept connections at 127.0.0.1:"
         ),
         "{error}"
     );
@@ -120,7 +120,7 @@ async fn one_that_is_never_ready_is_not_waited_for_long() {
         .unwrap_err();
     assert_eq!(
         error.reason(),
-        "it was not ready after 50ms: discover is not answered"
+        "the process was not ready after 50ms: discover is not answered"
     );
     let never = async |_| Probe::<()>::Never("discover is not implemented".to_owned());
     let error = process.get_ready(LONG, never).await.unwrap_err();
@@ -170,7 +170,7 @@ async fn one_that_ignores_sigterm_is_killed() {
     let began = Instant::now();
     assert_eq!(process.stop_within(Duration::from_millis(50)).await, None);
     assert!(began.elapsed() < LONG);
-    assert_eq!(process.ends().await, "it was not started");
+    assert_eq!(process.ends().await, "the process was not started");
 }
 
 #[tokio::test]
@@ -311,10 +311,11 @@ async fn preparing_shows_its_output() {
 }
 
 fn read_text(text: &str) -> Result<System, SourceError> {
-    read::read(&Arc::new(Source {
+    let source = Arc::new(Source {
         name: "system.yaml".to_owned(),
         text: text.to_owned(),
-    }))
+    });
+    read::read(&source, &[])
 }
 
 #[test]
@@ -392,6 +393,9 @@ fn mistakes_in_system_files_are_told_where_they_stand() {
         waiver("role: client, reason: x"),
         waiver("requirement: commands.answer-idd, reason: x"),
         waiver("because: x"),
+        waiver("reason: x"),
+        waiver("reason: x").replace("a/b", "failures/secnd-reply"),
+        waiver("requirement: x, reason: x"),
     ];
     let told = |text: &String| match read_text(text) {
         Ok(_) => format!("accepted:\n{text}"),
@@ -406,7 +410,7 @@ fn a_file_that_isnt_there_says_so() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.starts_with("/nowhere/system.yaml:1:1: it can't be read: No such file"),
+        error.starts_with("/nowhere/system.yaml:1:1: this file can't be read: No such file"),
         "{error}"
     );
 }
