@@ -563,11 +563,10 @@ impl Report {
                 )
             }
             ExitCode::NothingChecked if counts.played() == 0 => {
-                "FAIL: nothing was checked, no scenario was played".to_owned()
+                "NOTHING CHECKED: no scenario was played".to_owned()
             }
             ExitCode::NothingChecked => {
-                "FAIL: nothing was checked, no scenario came to what its requirements are about"
-                    .to_owned()
+                "NOTHING CHECKED: no scenario came to what its requirements are about".to_owned()
             }
             ExitCode::KitFault => format!(
                 "ERROR: {} could not be judged; the fault is not the subject's",

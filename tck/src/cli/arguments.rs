@@ -2,13 +2,21 @@
 
 use crate::report::ExitCode;
 use crate::scenario::Role;
+use crate::system::address;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const ABOUT: &str = "Tests whether a proxy or a language SDK speaks the Cloudstate protocol";
+
+/// Of `--time-scale`: beyond them, waiting is none, or has no end that anybody sees.
+const FACTORS: RangeInclusive<f64> = 0.01..=1000.0;
+
+/// Scenarios that are generated at most: they are made before the first is played.
+const GENERATED: usize = 10_000;
 
 const LONG_ABOUT: &str = "\
 Tests whether a proxy or a language SDK speaks the Cloudstate protocol.
@@ -122,15 +130,15 @@ pub(super) struct How {
     /// So many scenarios at once; by default as many as the system serves
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Wait so many times as long for everything; for slow machines
+    /// Wait so many times as long for everything, 0.01 to 1000; for slow machines
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = factor)]
     pub time_scale: f64,
     /// Where the generated scenarios come from
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
-    /// Generate so many scenarios beside the written ones; one that fails is made smaller and, with --report,
-    /// written as a scenario file
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    /// Generate so many scenarios beside the written ones, at most 10000; one that fails is made smaller and, with
+    /// --report, written as a scenario file
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = generated)]
     pub generated: usize,
     /// Leave times out of the report, so that it can be compared with another
     #[arg(long)]
@@ -147,8 +155,8 @@ pub(super) struct Subject {
         conflicts_with_all = ["function", "function_command", "proxy", "proxy_command"]
     )]
     pub system: Option<PathBuf>,
-    /// A user function that already runs at this address
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "function_command")]
+    /// A user function that already runs at this address: host:port
+    #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with = "function_command")]
     pub function: Option<SocketAddr>,
     /// A command that starts a user function; `{listen}`, `{host}` and `{port}` stand for where it shall listen
     #[arg(long, value_name = "COMMAND")]
@@ -157,14 +165,18 @@ pub(super) struct Subject {
     #[arg(
         long,
         value_name = "ADDRESS",
+        value_parser = address,
         conflicts_with = "proxy_command",
         requires = "function_listen"
     )]
     pub proxy: Option<SocketAddr>,
     /// Where that proxy looks for its user function: the kit listens there
-    #[arg(long, value_name = "ADDRESS", requires = "proxy")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, requires = "proxy")]
     pub function_listen: Option<SocketAddr>,
-    /// A command that starts a proxy; as above, and `{function}` stands for where its user function is
+    /// A command that starts a proxy; as above, and `{function}`, `{function_host}` and `{function_port}` stand
+    /// for where its user function is, `{data}` for a folder that survives its restarts, and `{passivation}`,
+    /// `{relay_timeout}` and `{half_close_timeout}` for milliseconds: how long an entity may be idle, an answer may
+    /// take, and a stream may take to end. Scenarios about the last two are left out where they don't stand
     #[arg(long, value_name = "COMMAND")]
     pub proxy_command: Option<String>,
     /// Its name in the report
@@ -179,7 +191,7 @@ pub(super) struct Subject {
 pub(super) struct List {
     #[command(flatten)]
     pub selection: Selection,
-    /// Only scenarios that can be played in this role
+    /// Only scenarios that can be played in this role; with --requirements, only those that bind what it tests
     #[arg(long, value_parser = role(), value_name = "ROLE")]
     pub role: Option<Role>,
     #[command(flatten)]
@@ -190,8 +202,9 @@ pub(super) struct List {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "What is listed")]
 pub(super) struct What {
-    /// List the requirements of the specification instead, with what verifies them
-    #[arg(long, conflicts_with = "role")]
+    /// List the requirements of the specification instead, with what verifies them; --filter goes by their names,
+    /// `passivation` alone is a whole chapter
+    #[arg(long)]
     pub requirements: bool,
     /// Text, or JSON for programs
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]
@@ -206,8 +219,8 @@ pub(super) enum ListFormat {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Explain {
-    /// A scenario (`passivation/rehydrates`, or `rehydrates` if no other suite has it), or a requirement
-    /// (`event-sourced.replay-order`)
+    /// A scenario (`event-sourced/rehydrates-after-passivation`, or `rehydrates-after-passivation` if no other
+    /// suite has it), or a requirement (`event-sourced.replay-in-order`)
     pub name: String,
     /// Draw the chart as it is played in this role; by default in the one with the most hops
     #[arg(long, value_parser = role(), value_name = "ROLE")]
@@ -268,7 +281,7 @@ pub(super) struct Mutants {
     /// Scenarios from this file, instead of the built-in ones; may be repeated
     #[arg(long, value_name = "FILE")]
     pub scenarios: Vec<PathBuf>,
-    /// Wait so many times as long for everything; for slow machines
+    /// Wait so many times as long for everything, 0.01 to 1000; for slow machines
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = factor)]
     pub time_scale: f64,
     /// Text, or JSON for programs
@@ -279,7 +292,7 @@ pub(super) struct Mutants {
 #[derive(Clone, Debug, Args)]
 pub(super) struct Function {
     /// Where it listens; port 0: one that is free
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
 }
 
@@ -292,9 +305,22 @@ fn role() -> impl clap::builder::TypedValueParser<Value = Role> {
 }
 
 fn factor(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(factor),
-        _ => Err("a number greater than 0 is expected, for example 2.5".to_owned()),
+    match text.parse() {
+        Ok(factor) if FACTORS.contains(&factor) => Ok(factor),
+        _ => Err(format!(
+            "a number from {} to {} is expected, for example 2.5",
+            FACTORS.start(),
+            FACTORS.end()
+        )),
+    }
+}
+
+fn generated(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count <= GENERATED => Ok(count),
+        _ => Err(format!(
+            "a number from 0 to {GENERATED} is expected; for more, run again with another --seed"
+        )),
     }
 }
 

@@ -3,11 +3,18 @@
 use super::Fault;
 use super::arguments::Selection;
 use crate::requirement::Requirements;
+use crate::scenario::source::read_at_most;
 use crate::scenario::{Answer, Call, Scenario, Source, SourceError, Step, StepKind, check, read};
 use crate::system::glob;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Problems that are told of at once.
+const TOLD: usize = 50;
+
+/// Bytes of a report or transcript that is read, at most.
+const WRITTEN: usize = 1 << 30;
 
 /// Scenarios that read and check.
 #[derive(Debug)]
@@ -138,19 +145,19 @@ fn read_files(files: &[PathBuf]) -> Result<Read, Fault> {
     })
 }
 
-/// A file that the user named, as it is read.
+/// A source that the user named.
 pub(super) fn source(file: &Path) -> Result<Source, Fault> {
-    let text = read_text(file)?;
-    Ok(Source {
-        name: file.display().to_string(),
-        text,
-    })
+    Source::read(file).map_err(|error| Fault::usage(error.to_string()))
 }
 
-/// A file that the user named.
+/// A report or a transcript that the user named.
 pub(super) fn read_text(file: &Path) -> Result<String, Fault> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Fault::usage(format!("{} can't be read: {error}", file.display())))
+    let problem = |why: String| Fault::usage(format!("{} can't be read: {why}", file.display()));
+    let bytes = read_at_most(file, WRITTEN + 1).map_err(|error| problem(error.to_string()))?;
+    if bytes.len() > WRITTEN {
+        return Err(problem(format!("it is larger than {WRITTEN} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| problem(error.to_string()))
 }
 
 /// All that is wrong in files.
@@ -159,8 +166,11 @@ pub(super) fn problems(errors: &[SourceError]) -> Fault {
         1 => "1 problem in files\n".to_owned(),
         count => format!("{count} problems in files\n"),
     };
-    for error in errors {
+    for error in errors.iter().take(TOLD) {
         text.push_str(&format!("\n{error}\n"));
+    }
+    if errors.len() > TOLD {
+        text.push_str(&format!("\n… and {} more\n", errors.len() - TOLD));
     }
     text.pop();
     Fault::usage(text)

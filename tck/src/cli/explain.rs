@@ -29,9 +29,9 @@ pub(super) fn explain(
                 false => scenario_text(scenario, role, console.paint()),
             }
         }
-        (None, Some(_)) if arguments.svg => {
+        (None, Some(_)) if arguments.svg || arguments.role.is_some() => {
             return Err(Fault::usage(format!(
-                "{name} is a requirement; only scenarios are drawn"
+                "{name} is a requirement; only scenarios are drawn, so leave --svg and --role away"
             )));
         }
         (None, Some(requirement)) => requirement_text(requirement, &catalog, console.paint()),

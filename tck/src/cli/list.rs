@@ -1,6 +1,6 @@
 //! `list`: what there is to run, and what there is to verify.
 
-use super::arguments::{self, ListFormat, Selection};
+use super::arguments::{self, ListFormat};
 use super::catalog::{Catalog, closest, did_you_mean, requirements};
 use super::{Console, Fault};
 use crate::report::ExitCode;
@@ -18,7 +18,7 @@ pub(super) fn list(
 ) -> Result<ExitCode, Fault> {
     let catalog = Catalog::load(&arguments.selection.scenarios)?;
     let text = if arguments.what.requirements {
-        let chosen = chosen_requirements(&arguments.selection)?;
+        let chosen = chosen_requirements(arguments)?;
         match arguments.what.format {
             ListFormat::Text => requirements_text(&chosen, &catalog, console.paint()),
             ListFormat::Json => pretty(
@@ -106,10 +106,13 @@ fn scenario_json(scenario: &Scenario) -> Value {
     })
 }
 
-fn chosen_requirements(selection: &Selection) -> Result<Vec<&'static Requirement>, Fault> {
+fn chosen_requirements(arguments: &arguments::List) -> Result<Vec<&'static Requirement>, Fault> {
     let all = Requirements::embedded();
-    for written in &selection.requirement {
-        if !all.iter().any(|r| glob(written, &r.name)) {
+    let selection = &arguments.selection;
+    let filters: Vec<String> = selection.filter.iter().map(|f| pattern(f)).collect();
+    let written = selection.filter.iter().chain(&selection.requirement);
+    for (glob_of, written) in filters.iter().chain(&selection.requirement).zip(written) {
+        if !all.iter().any(|r| glob(glob_of, &r.name)) {
             let hint = closest(written, all.iter().map(|r| r.name.as_str()));
             let hint = did_you_mean(hint, "list --requirements");
             return Err(Fault::usage(format!(
@@ -117,10 +120,20 @@ fn chosen_requirements(selection: &Selection) -> Result<Vec<&'static Requirement
             )));
         }
     }
-    let wanted = |r: &&Requirement| {
-        selection.requirement.is_empty() || selection.requirement.iter().any(|w| glob(w, &r.name))
+    let any = |globs: &[String], r: &Requirement| {
+        globs.is_empty() || globs.iter().any(|written| glob(written, &r.name))
     };
+    let tested = |r: &Requirement| arguments.role.is_none_or(|role| !role.kit_plays(r.party));
+    let wanted = |r: &&Requirement| any(&filters, r) && any(&selection.requirement, r) && tested(r);
     Ok(all.iter().filter(wanted).collect())
+}
+
+/// A filter as it is matched against requirements: a chapter alone means all of it.
+fn pattern(written: &str) -> String {
+    match written.contains(['.', '*']) {
+        true => written.to_owned(),
+        false => format!("{written}.*"),
+    }
 }
 
 /// The scenarios that name a requirement.

@@ -21,15 +21,15 @@ pub(super) fn mutants(
     console: &mut Console<'_>,
 ) -> Result<ExitCode, Fault> {
     let all = selected(arguments)?;
-    let system = system(arguments)?;
-    let scenarios = Catalog::load(&arguments.scenarios)?.scenarios;
+    let catalog = Catalog::load(&arguments.scenarios)?;
+    let system = system(arguments, &catalog)?;
     let (tried, left) = all
         .into_iter()
         .partition::<Vec<_>, _>(|mutant| system.is_some() || mutant.mutates == Party::Function);
     let fates = runtime()?
         .block_on(run::mutants(
             tried,
-            &scenarios,
+            &catalog.scenarios,
             system.as_ref(),
             arguments.time_scale,
             &|_, _| {},
@@ -72,16 +72,17 @@ fn selected(arguments: &arguments::Mutants) -> Result<Vec<Mutant>, Fault> {
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-fn system(arguments: &arguments::Mutants) -> Result<Option<System>, Fault> {
+fn system(arguments: &arguments::Mutants, catalog: &Catalog) -> Result<Option<System>, Fault> {
     if arguments.system.is_none() && arguments.proxy_command.is_none() {
         return Ok(None);
     }
     let (system, proxy_command) = (arguments.system.clone(), arguments.proxy_command.clone());
-    let system = subject::system(&Subject {
+    let subject = Subject {
         system,
         proxy_command,
         ..Subject::default()
-    })?;
+    };
+    let system = subject::system(&subject, catalog)?;
     match system
         .proxy
         .as_ref()

@@ -12,18 +12,28 @@ use crate::scenario::{Role, Scenario};
 use crate::system::{System, glob};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+
+/// What a report's folder has in it.
+const JSON: &str = "report.json";
+const JUNIT: &str = "junit.xml";
+const MARKDOWN: &str = "report.md";
+const TRANSCRIPTS: &str = "transcripts";
 
 pub(super) fn run(
     arguments: Box<arguments::Run>,
     console: &mut Console<'_>,
 ) -> Result<ExitCode, Fault> {
-    let system = subject::system(&arguments.subject)?;
+    let catalog = Catalog::load(&arguments.selection.scenarios)?;
+    let system = subject::system(&arguments.subject, &catalog)?;
     let roles = roles(&arguments.role, &system)?;
-    let options = options(&arguments, system, roles)?;
+    let options = options(&arguments, &catalog, system, roles)?;
+    if let Some(folder) = &arguments.how.report {
+        prepare(folder)?;
+    }
     let started = time::rfc3339(SystemTime::now());
     let bar = Bar::new(console);
     let show = |progress: Progress<'_>| bar.show(&progress);
@@ -88,10 +98,11 @@ fn roles(wanted: &[Role], system: &System) -> Result<Vec<Role>, Fault> {
 
 fn options(
     arguments: &arguments::Run,
+    catalog: &Catalog,
     system: System,
     roles: Vec<Role>,
 ) -> Result<RunOptions, Fault> {
-    let (scenarios, generated) = scenarios(arguments)?;
+    let (scenarios, generated) = scenarios(arguments, catalog)?;
     let everything = arguments.selection.filter.is_empty()
         && arguments.selection.requirement.is_empty()
         && arguments.selection.scenarios.is_empty()
@@ -113,7 +124,7 @@ fn options(
             .how
             .report
             .as_ref()
-            .map(|folder| folder.join("transcripts")),
+            .map(|folder| folder.join(TRANSCRIPTS)),
         strict_waivers: everything,
         system,
     })
@@ -121,11 +132,19 @@ fn options(
 
 /// The written scenarios that are meant, and how many are to be generated. A generated scenario that a filter
 /// names is run like a written one.
-fn scenarios(arguments: &arguments::Run) -> Result<(Vec<Arc<Scenario>>, usize), Fault> {
-    let catalog = Catalog::load(&arguments.selection.scenarios)?;
+fn scenarios(
+    arguments: &arguments::Run,
+    catalog: &Catalog,
+) -> Result<(Vec<Arc<Scenario>>, usize), Fault> {
     let mut selection = arguments.selection.clone();
     let mut picked = Vec::new();
-    for generated in explore::generate(arguments.how.seed, arguments.how.generated) {
+    // Without a filter none can be named, and making many takes long.
+    let named = if selection.filter.is_empty() {
+        0
+    } else {
+        arguments.how.generated
+    };
+    for generated in explore::generate(arguments.how.seed, named) {
         let name = generated.scenario().name();
         if selection.filter.iter().any(|filter| glob(filter, &name)) {
             picked.push((name, Arc::new(generated.scenario().clone())));
@@ -166,6 +185,26 @@ fn named(arguments: &arguments::Run) -> String {
     words.join(" ")
 }
 
+/// Removes from a report's folder what a run before wrote there, so that nobody takes it for this one's, and finds out
+/// before the run whether it can be written to. Other files stay.
+fn prepare(folder: &Path) -> Result<(), Fault> {
+    let prepared = || {
+        fs::create_dir_all(folder)?;
+        for name in [JSON, JUNIT, MARKDOWN] {
+            let path = folder.join(name);
+            fs::write(&path, "")?;
+            fs::remove_file(path)?;
+        }
+        crate::run::remove_transcripts(&folder.join(TRANSCRIPTS))
+    };
+    prepared().map_err(|error: io::Error| {
+        Fault::usage(format!(
+            "--report {} can't be written to: {error}\n  name a folder that can",
+            folder.display()
+        ))
+    })
+}
+
 /// The report in every form that lasts.
 fn write(report: &Report, folder: &Path) -> Result<(), Fault> {
     let problem = |path: PathBuf| {
@@ -173,9 +212,9 @@ fn write(report: &Report, folder: &Path) -> Result<(), Fault> {
     };
     fs::create_dir_all(folder).map_err(problem(folder.to_owned()))?;
     let forms = [
-        ("report.json", report::json::render(report)),
-        ("junit.xml", report::junit::render(report)),
-        ("report.md", report::markdown::render(report)),
+        (JSON, report::json::render(report)),
+        (JUNIT, report::junit::render(report)),
+        (MARKDOWN, report::markdown::render(report)),
     ];
     for (name, text) in forms {
         let path = folder.join(name);

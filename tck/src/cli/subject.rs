@@ -2,14 +2,16 @@
 
 use super::Fault;
 use super::arguments::Subject;
+use super::catalog::Catalog;
 use crate::system::{Party, System};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// The system that the arguments describe.
-pub(super) fn system(subject: &Subject) -> Result<System, Fault> {
+/// The system that the arguments describe. Its waivers may name these scenarios, beside the built-in ones.
+pub(super) fn system(subject: &Subject, catalog: &Catalog) -> Result<System, Fault> {
     if let Some(file) = &subject.system {
-        return System::read(file).map_err(|error| Fault::usage(error.to_string()));
+        return System::read_for(file, &catalog.scenarios)
+            .map_err(|error| Fault::usage(error.to_string()));
     }
     let function = party(
         subject.function,
@@ -35,14 +37,18 @@ pub(super) fn system(subject: &Subject) -> Result<System, Fault> {
         .name
         .clone()
         .unwrap_or_else(|| default_name(subject));
-    Ok(System {
+    let system = System {
         name,
         version: subject.system_version.clone(),
         function,
         proxy,
         folder: PathBuf::from("."),
         ..System::default()
-    })
+    };
+    match system.problem() {
+        Some(problem) => Err(Fault::usage(problem.to_string())),
+        None => Ok(system),
+    }
 }
 
 fn party(

@@ -84,6 +84,16 @@ fn mistakes_on_the_command_line_are_told_with_the_usage_code() {
         &["run", "--function", "localhost"],
         &["run", "--function", "127.0.0.1:1", "--role", "proxy"],
         &["run", "--function", "127.0.0.1:1", "--time-scale", "0"],
+        &["run", "--function", "127.0.0.1:1", "--time-scale", "1e30"],
+        &["mutants", "--time-scale", "1e30"],
+        &["run", "--function", "127.0.0.1:1", "--generated", "10001"],
+        &["run", "--function", "http://127.0.0.1:8080"],
+        &["run", "--function", "127.0.0.1:1", "--report", "/dev/null"],
+        &["run", "--function-command", "node {lisen}"],
+        &["run", "--proxy-command", "proxy {listen}"],
+        &["mutants", "--proxy-command", "proxy {listen} {functoin}"],
+        &["list", "--requirements", "--filter", "nothing"],
+        &["explain", "failures.restart", "--role", "sdk"],
         &["run", "--function-command", "node 'index.js"],
         &["explain", "no-such-thing"],
         &["list", "--filter", "nothing/*"],
@@ -98,10 +108,111 @@ fn mistakes_on_the_command_line_are_told_with_the_usage_code() {
         assert!(!err.is_empty(), "{arguments:?}");
     }
     insta::assert_snapshot!("mistake-no-subject", shown(&["run"]));
+    let values = [
+        &["--function", "localhost"][..],
+        &["--function", "127.0.0.1:1", "--time-scale", "1e30"],
+        &["--function", "127.0.0.1:1", "--generated", "10001"],
+        &["--function", "127.0.0.1:1", "--report", "/dev/null"],
+        &["--function-command", "node {lisen}"],
+    ];
+    let values = values.map(|values| shown(&[&["run"], values].concat()));
+    insta::assert_snapshot!("mistake-values", values.join("\n"));
     insta::assert_snapshot!(
         "mistake-role",
         shown(&["run", "--function", "127.0.0.1:1", "--role", "stack"])
     );
+}
+
+/// Whatever looks like the name of a scenario or requirement in help, or in the description of system files, is one.
+#[test]
+fn every_name_in_help_exists() {
+    let scenarios: Vec<String> = crate::scenario::read::embedded()
+        .unwrap()
+        .iter()
+        .map(|scenario| scenario.name())
+        .collect();
+    let requirements = crate::requirement::Requirements::embedded();
+    let requirements: Vec<String> = requirements.iter().map(|r| r.name.clone()).collect();
+    let commands = [
+        "run", "list", "explain", "check", "judge", "show", "mutants", "function",
+    ];
+    let mut text = include_str!("../system.rs").to_owned() + &tck(&["--help"]).1;
+    for command in commands {
+        text += &tck(&[command, "--help"]).1;
+    }
+    let mut found = 0;
+    for (between, names) in [('/', &scenarios), ('.', &requirements)] {
+        let in_name = |c: char| c.is_ascii_lowercase() || c == '-' || c == '*' || c == between;
+        for word in text.split(|c| !in_name(c)) {
+            let Some((first, second)) = word.split_once(between) else {
+                continue;
+            };
+            let is_first = |name: &String| name.split(between).next() == Some(first);
+            if !second.is_empty() && names.iter().any(is_first) {
+                let exists = names.iter().any(|name| crate::system::glob(word, name));
+                assert!(exists, "nothing is called {word}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 4, "only {found} names");
+    let help = tck(&["explain", "-h"]).1;
+    let (_, examples) = help.split_once("<NAME>  ").unwrap();
+    let (examples, _) = examples.split_once("Options:").unwrap();
+    for example in examples.split('`').skip(1).step_by(2) {
+        let (code, _, err) = tck(&["explain", example]);
+        assert_eq!(code, 0, "{err}");
+    }
+}
+
+#[test]
+fn requirements_are_listed_by_chapter_and_by_what_a_role_tests() {
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let list = ["list", "--requirements", "--format", "json"];
+        let (code, out, err) = tck(&[&list, arguments].concat());
+        assert_eq!(code, 0, "{err}");
+        let all: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
+        all.iter()
+            .map(|r| {
+                format!(
+                    "{} {}",
+                    r["name"].as_str().unwrap(),
+                    r["party"].as_str().unwrap()
+                )
+            })
+            .collect()
+    };
+    let chapter = names(&["--filter", "passivation"]);
+    assert!(!chapter.is_empty());
+    assert!(chapter.iter().all(|name| name.starts_with("passivation.")));
+    let of_sdk = names(&["--role", "sdk"]);
+    assert!(!of_sdk.is_empty());
+    assert!(of_sdk.iter().all(|name| name.ends_with(" function")));
+    assert_eq!(names(&["-f", "effects.hop-limit"]).len(), 1);
+}
+
+#[test]
+fn a_host_can_be_a_name() {
+    let model = model();
+    let address = model.address.replace("127.0.0.1", "localhost");
+    let (code, out, err) = tck(&["run", "--function", &address, "-f", "commands"]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[test]
+fn of_very_many_problems_the_first_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..200).map(|number| format!("no.such-{number}")).collect();
+    let wrong = SCENARIOS.replace(
+        "verifies: commands.answers-its-caller",
+        &format!("verifies: [{}]", names.join(", ")),
+    );
+    let path = file(&folder, "many.yaml", &wrong);
+    let (code, _, err) = tck(&["check", path.to_str().unwrap()]);
+    assert_eq!(code, 64);
+    assert!(err.contains("200 problems"), "{err}");
+    assert!(err.trim_end().ends_with("and 150 more"), "{err}");
+    assert!(err.len() < 50_000, "{} bytes", err.len());
 }
 
 #[test]
@@ -238,7 +349,10 @@ fn a_subject_that_is_not_there_has_its_own_exit_code() {
         .to_string();
     let (code, _, err) = tck(&["run", "--function", &free]);
     assert_eq!(code, 69, "{err}");
-    assert!(err.starts_with("error: "), "{err}");
+    assert!(err.starts_with("error: the function at "), "{err}");
+    let (code, _, err) = tck(&["run", "--function-command", "sh -c 'exit 3' {port}"]);
+    assert_eq!(code, 69, "{err}");
+    assert!(err.starts_with("error: the function ended before"), "{err}");
 }
 
 /// The model function on a free port, until it is dropped.
@@ -265,6 +379,9 @@ fn the_model_function_passes_and_the_report_is_written() {
     let model = model();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
+    std::fs::create_dir_all(out.join("transcripts")).unwrap();
+    let old = file(&folder, "out/transcripts/sdk-commands-old.jsonl", "");
+    let kept = file(&folder, "out/transcripts/notes.jsonl", "");
     let (code, text, err) = tck(&[
         "run",
         "--function",
@@ -278,6 +395,8 @@ fn the_model_function_passes_and_the_report_is_written() {
     for name in ["report.json", "junit.xml", "report.md"] {
         assert!(out.join(name).is_file(), "{name} is missing");
     }
+    assert!(!old.exists(), "a transcript of a run before is still there");
+    assert!(kept.exists(), "a file that isn't the kit's is gone");
     let (code, _, _) = tck(&[
         "show",
         out.join("report.json").to_str().unwrap(),
