@@ -314,6 +314,9 @@ fn a_run_that_passes_without_checking_a_requirement_fails() {
     report.requirements[0].checked.clear();
     assert_eq!(report.exit_code(), ExitCode::NothingChecked);
     assert_eq!(report.verdict(), Verdict::Fail);
+    // Nobody broke anything, so it doesn't say FAIL.
+    let conclusion = report.conclusion();
+    assert!(conclusion.starts_with("NOTHING CHECKED: "), "{conclusion}");
 }
 
 #[test]

@@ -162,7 +162,11 @@ impl Launch {
         let program = program.display();
         match error.kind() {
             ErrorKind::NotFound if !self.directory.is_dir() => {
-                format!("its directory {} does not exist", self.directory.display())
+                let directory = self.directory.display();
+                format!(
+                    "the directory of {}, {directory}, does not exist",
+                    self.name
+                )
             }
             ErrorKind::NotFound => {
                 format!("there is no program {program}; is it built and installed?")

@@ -260,7 +260,7 @@ async fn what_cant_be_started_says_why() {
     );
     assert_eq!(
         error("sh", "nowhere"),
-        "its directory FOLDER/nowhere does not exist\n  command: sh"
+        "the directory of the process, FOLDER/nowhere, does not exist\n  command: sh"
     );
 }
 
