@@ -15,7 +15,7 @@ use crate::play::script::Script;
 use crate::play::{Act, Play};
 use crate::scenario::service::EntityType;
 use crate::scenario::{Fault, Party, Role};
-use crate::transcript::{Entry, Hop, Recorder, StreamId, Transcript, What};
+use crate::transcript::{Entry, Hop, Lost, Recorder, StreamId, Transcript, What};
 use crate::wire::{Called, Connection, Event, HangUp, Receiver, Sender};
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::ProxyInfo;
@@ -86,7 +86,14 @@ pub enum Arrival {
 pub type Mailbox = mpsc::UnboundedSender<Arrival>;
 
 /// Plays a script to its end, or to where it stops.
-pub async fn perform(script: Arc<Script>, stage: &Stage, limits: &Limits) -> (Transcript, Play) {
+///
+/// # Errors
+/// A party that the kit plays can't do its part.
+pub async fn perform(
+    script: Arc<Script>,
+    stage: &Stage,
+    limits: &Limits,
+) -> Result<Transcript, String> {
     let _alone = match script.has_actions() && script.role != Role::Sdk {
         true => Some(stage.actions.lock().await),
         false => None,
@@ -103,16 +110,27 @@ pub async fn perform(script: Arc<Script>, stage: &Stage, limits: &Limits) -> (Tr
         mailbox,
         arrivals,
         streams: BTreeMap::new(),
+        failed: None,
     };
     actor.run().await;
     drop(claim);
-    let transcript = Transcript {
+    if let Some(why) = actor.failed {
+        return Err(why);
+    }
+    Ok(Transcript {
         scenario: script.scenario.name(),
         role: script.role,
         bindings: script.bindings.clone().into_iter().collect(),
         entries: actor.recorder.into_entries(),
-    };
-    (transcript, actor.play)
+    })
+}
+
+fn lost_by(fault: &Fault) -> Lost {
+    match fault {
+        Fault::Frame(_) | Fault::GoesAway => Lost::Nothing,
+        Fault::NoTrailers => Lost::Stream,
+        Fault::Disconnects => Lost::Connection,
+    }
 }
 
 struct Actor<'a> {
@@ -123,6 +141,8 @@ struct Actor<'a> {
     mailbox: Mailbox,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     streams: BTreeMap<StreamId, Ends>,
+    /// Why the kit can't go on.
+    failed: Option<String>,
 }
 
 /// The sending ends of one stream that the kit holds, and the tasks that read it.
@@ -141,6 +161,9 @@ impl Actor<'_> {
         loop {
             while let Ok(arrival) = self.arrivals.try_recv() {
                 self.arrive(arrival).await;
+            }
+            if self.failed.is_some() {
+                return;
             }
             if let Some(act) = self.play.next() {
                 self.act(act).await;
@@ -270,6 +293,7 @@ impl Actor<'_> {
                 let hop = hop_of(from, self.play.script().role);
                 let what = What::Fault {
                     what_broke: fault.to_string(),
+                    lost: lost_by(&fault),
                 };
                 self.record(Some(hop), Some(stream), from, true, what);
                 if let Some(sender) = self.sender(stream, from) {
@@ -288,15 +312,21 @@ impl Actor<'_> {
             Act::Start(party) => {
                 self.record(None, None, party, true, What::Started);
                 let wait = self.play.script().scenario.spec.is_none();
-                if let Err(error) = self.stage.start(party, wait, self.limits.patience).await {
-                    let waited_for = format!("the {party} to start: {error}");
-                    self.record(
-                        None,
-                        None,
-                        Party::Client,
-                        true,
-                        What::Deadline { waited_for },
-                    );
+                match self.stage.start(party, wait, self.limits.patience).await {
+                    Ok(()) => {}
+                    Err(error) if self.play.script().role.kit_plays(party) => {
+                        self.failed = Some(format!("the kit as {party} can't start: {error}"));
+                    }
+                    Err(error) => {
+                        let waited_for = format!("the {party} to start: {error}");
+                        self.record(
+                            None,
+                            None,
+                            Party::Client,
+                            true,
+                            What::Deadline { waited_for },
+                        );
+                    }
                 }
             }
         }

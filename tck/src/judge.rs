@@ -10,7 +10,7 @@ pub use finding::{Finding, Mismatch, Severity, Verdict};
 
 use crate::invariants;
 use crate::play::script::{MoveKind, Origin, Script};
-use crate::play::{Play, Stop};
+use crate::play::{Play, Stop, Stream};
 use crate::requirement::{Level, Requirements};
 use crate::scenario::{Party, Role};
 use crate::transcript::{Transcript, What};
@@ -71,6 +71,7 @@ pub fn judge(script: &Arc<Script>, transcript: &Transcript) -> Judgement {
     let mut bench = Bench {
         case: &case,
         judgement: Judgement::default(),
+        own: None,
     };
     invariants::check(&mut bench);
     // What came too early can't be what it should be: that it came early is the finding.
@@ -97,6 +98,8 @@ pub struct Bench<'a> {
     /// What is judged.
     pub case: &'a Case<'a>,
     judgement: Judgement,
+    /// What the kit did wrong at first, and at which entry.
+    own: Option<(Option<u64>, String)>,
 }
 
 /// Who deviates, where, and how: a finding before its requirement is looked up.
@@ -146,7 +149,7 @@ impl Bench<'_> {
                 "the kit as {} broke {requirement}, and the chart doesn't ask for that: {}",
                 objection.blame, objection.summary
             );
-            self.judgement.error.get_or_insert(text);
+            self.own.get_or_insert((objection.entry, text));
             return;
         }
         let level = Requirements::embedded()
@@ -203,6 +206,13 @@ impl Bench<'_> {
                 finding.consequence = finding.blame != root;
             }
         }
+        // What the kit did after the subject went wrong follows from that.
+        let failures = |f: &&Finding| f.severity == Severity::Failure;
+        let mut failed = self.judgement.findings.iter().filter(failures);
+        let own = self
+            .own
+            .filter(|(own, _)| !failed.any(|f| f.entry.is_some() && f.entry < *own));
+        self.judgement.error = own.map(|(_, text)| text);
         if let Some(Stop::Broken(text)) = self.case.play.stop() {
             self.judgement.error.get_or_insert(text.clone());
         }
@@ -376,7 +386,11 @@ fn silence(bench: &mut Bench<'_>, entry: u64, index: usize) {
             | MoveKind::Cancel(_)
     );
     let usual = silence_requirement(script, &this.kind);
-    let verified = bench.verified_by(index, blame, raw);
+    // That there is no answer says nothing about what would be in it.
+    let verified = match this.kind {
+        MoveKind::Answer(call) if script.calls[call].key.is_some() => Vec::new(),
+        _ => bench.verified_by(index, blame, raw),
+    };
     let requirement = match verified.first() {
         Some(first) if verified.iter().all(|name| name != usual) => first,
         _ => usual,
@@ -401,12 +415,8 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
     let Some(MoveKind::Answer(call)) = kind else {
         let verified =
             awaited.and_then(|index| bench.verified_by(index, from, true).into_iter().next());
-        let default = if from == Party::Function {
-            "commands.answer-once"
-        } else {
-            "commands.delivered-once"
-        };
-        return verified.unwrap_or_else(|| default.to_owned());
+        let usual = || unexpected_requirement(bench, entry, from).to_owned();
+        return verified.unwrap_or_else(usual);
     };
     if from == Party::Proxy {
         return "commands.delivered-once".to_owned();
@@ -424,8 +434,7 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
         .and_then(|entry| entry.stream)
         .and_then(|stream| bench.case.play.stream(stream));
     let call = &script.calls[*call];
-    if matches!(stream, Some(crate::play::Stream::Entity(track)) if track.at_first_command_of_a_replay())
-    {
+    if matches!(stream, Some(Stream::Entity(track)) if track.at_first_command_of_a_replay()) {
         return contents::Aspect::State.model(call).to_owned();
     }
     let failure = call
@@ -438,6 +447,23 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
         contents::Aspect::Message
     };
     aspect.model(call).to_owned()
+}
+
+/// What it breaks by where it came.
+fn unexpected_requirement(bench: &Bench<'_>, entry: u64, from: Party) -> &'static str {
+    let at = usize::try_from(entry).ok();
+    let entry = at.and_then(|at| bench.case.transcript.entries.get(at));
+    let stream = entry.and_then(|entry| bench.case.play.stream(entry.stream?));
+    let ends = matches!(entry.map(|entry| &entry.what), Some(What::End { .. }));
+    match (from, stream) {
+        (Party::Function, Some(Stream::Action(_))) if ends => "actions.function-ends-call",
+        (Party::Function, Some(Stream::Action(_))) => "tck-models.action-reply",
+        (Party::Function, Some(Stream::Entity(track))) if track.is_half_closed() => {
+            "passivation.function-completes"
+        }
+        (Party::Function, _) => "commands.answer-once",
+        _ => "commands.delivered-once",
+    }
 }
 
 /// The last thing that the function sent on the entry's stream was a failure inside a reply.

@@ -110,6 +110,14 @@ pub struct Activation {
     pub events: Vec<(i64, Any)>,
 }
 
+impl Activation {
+    /// Something was stored.
+    pub fn is_replay(&self) -> bool {
+        let begin = &self.begin;
+        begin.snapshot.is_some() || begin.value.is_some() || !self.events.is_empty()
+    }
+}
+
 /// Why a play ended before its chart did.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stop {
@@ -207,12 +215,14 @@ impl Track {
         }
     }
 
+    /// The proxy has said that nothing more comes.
+    pub fn is_half_closed(&self) -> bool {
+        self.proxy_done
+    }
+
     /// It began with a replay, and its first command isn't answered.
     pub fn at_first_command_of_a_replay(&self) -> bool {
-        let begin = &self.activation.begin;
-        let state = begin.snapshot.is_some() || begin.value.is_some();
-        let replay = state || !self.activation.events.is_empty();
-        replay && self.commands <= 1
+        self.activation.is_replay() && self.commands <= 1
     }
 }
 

@@ -131,26 +131,55 @@ async fn run_role(
         collected.results.push(result);
     }
     let jobs = options.jobs.unwrap_or_else(|| stages.jobs());
-    let mut again = Vec::new();
-    play_all(tasks, &stages, jobs, &mut |task, played| {
-        if played.died {
-            again.push(task);
-        } else {
-            collected.add(options, played, progress);
-        }
-    })
+    let mut deaths = Vec::new();
+    play_all(
+        tasks,
+        &stages,
+        jobs,
+        &mut |task, played| match played.died {
+            Some(how) => deaths.push((task, how)),
+            None => collected.add(options, played, progress),
+        },
+    )
     .await;
-    // Whose subject died under it is played once more, alone.
-    for task in again {
-        stages.revive().await?;
-        let played = task.play(&stages).await;
-        collected.add(options, played, progress);
-    }
+    played_alone(deaths, &stages, &mut |played| {
+        collected.add(options, played, progress)
+    })
+    .await?;
     if options.generated > 0 {
         generated(options, role, &stages, jobs, progress, collected).await;
     }
     collected.announced(&stages).await;
+    if let Some(how) = stages.ended().await {
+        collected.doubt(role, &how);
+    }
     stages.close().await;
+    Ok(())
+}
+
+/// Whose subject died under it is played once more, alone. If nothing goes wrong then, it can't be told which of those
+/// that were played side by side the subject didn't survive, but it didn't.
+async fn played_alone(
+    deaths: Vec<(Task, String)>,
+    stages: &Stages,
+    done: &mut dyn FnMut(Played),
+) -> Result<(), StageError> {
+    let mut all = Vec::new();
+    for (task, how) in deaths {
+        stages.revive().await?;
+        all.push((task.play(stages).await, how));
+    }
+    let passed = |played: &Played| played.judgement.verdict() == judge::Verdict::Pass;
+    let unexplained = all.iter().all(|(played, _)| passed(played));
+    for (mut played, how) in all {
+        if unexplained {
+            doubt(
+                &mut played.result,
+                format!("alone it passes; beside others {how}"),
+            );
+        }
+        done(played);
+    }
     Ok(())
 }
 
@@ -285,7 +314,27 @@ async fn generated(
     }
 }
 
+fn doubt(result: &mut ScenarioResult, why: String) {
+    result.outcome = Outcome::Ran {
+        verdict: judge::Verdict::Inconclusive,
+    };
+    result.error = Some(why);
+}
+
 impl Collected {
+    /// A subject is gone at the end: what was played last has not shown that it survives it.
+    fn doubt(&mut self, role: Role, how: &str) {
+        let passed = |result: &&mut ScenarioResult| {
+            let ran = Outcome::Ran {
+                verdict: judge::Verdict::Pass,
+            };
+            result.role == role && result.outcome == ran
+        };
+        if let Some(last) = self.results.iter_mut().rev().find(passed) {
+            doubt(last, format!("it passes, and then {how}"));
+        }
+    }
+
     fn add(&mut self, options: &RunOptions, played: Played, progress: &dyn Fn(Progress<'_>)) {
         for name in &played.judgement.covered {
             self.covered

@@ -15,7 +15,8 @@ mod tests;
 mod waivers;
 
 pub use launch::{Launch, StartError};
-pub use process::{Managed, Probe};
+pub use ports::Port;
+pub use process::Managed;
 pub use setting::Setting;
 pub use waivers::{Waiver, Waivers, glob};
 
@@ -342,7 +343,8 @@ impl System {
     ) -> Result<Managed, StartError> {
         let launch = Launch::new(&party.command, &party.env, self.directory(party), values);
         let launch = launch.named(format!("the {name}"));
-        Ok(Managed::new(launch, ports::free()?))
+        let none = |error| StartError::because(format!("no port is free: {error}"));
+        Ok(Managed::new(launch, Port::free().map_err(none)?))
     }
 }
 

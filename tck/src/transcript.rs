@@ -52,6 +52,25 @@ pub struct Entry {
     pub what: What,
 }
 
+/// How much a fault takes with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lost {
+    /// Nothing: the stream goes on.
+    #[default]
+    Nothing,
+    /// The stream.
+    Stream,
+    /// The connection, with every stream on it.
+    Connection,
+}
+
+impl Lost {
+    fn is_nothing(&self) -> bool {
+        *self == Lost::Nothing
+    }
+}
+
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
@@ -95,6 +114,9 @@ pub enum What {
     Fault {
         /// In words.
         what_broke: String,
+        /// What is lost by it.
+        #[serde(default, skip_serializing_if = "Lost::is_nothing")]
+        lost: Lost,
     },
     /// The kit killed the process of this party.
     Killed,

@@ -31,11 +31,11 @@ use cloudstate_protocol::names::tck::{
 };
 use cloudstate_protocol::tck::model::request_action::Action as Do;
 use cloudstate_protocol::tck::model::{Persisted, Request, Response};
+use cloudstate_tck::system::Port;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use prost::Message;
 use prost_types::Any;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
@@ -73,6 +73,8 @@ impl Seen {
 /// A user function that runs until it is dropped.
 pub struct Function {
     pub address: SocketAddr,
+    /// For another function in its place.
+    pub port: Arc<Port>,
     seen: watch::Sender<Seen>,
     released: watch::Sender<bool>,
     runtime: Option<Runtime>,
@@ -133,20 +135,20 @@ pub fn spec() -> EntitySpec {
 
 impl Function {
     pub fn start(setup: Setup) -> Self {
-        Self::start_at(([127, 0, 0, 1], 0).into(), setup)
+        Self::start_at(Arc::new(Port::free().unwrap()), setup)
     }
 
     /// In a runtime of its own, so that everything can be taken away at once.
-    pub fn start_at(address: SocketAddr, setup: Setup) -> Self {
+    pub fn start_at(port: Arc<Port>, setup: Setup) -> Self {
         let seen = watch::Sender::new(Seen::default());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let listener = std::net::TcpListener::bind(address).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
+        let entered = runtime.enter();
+        let listener = port.listen().unwrap();
+        drop(entered);
         let released = watch::Sender::new(false);
         let service = Service {
             setup: Arc::new(Mutex::new(setup.clone())),
@@ -154,7 +156,6 @@ impl Function {
             released: released.clone(),
         };
         runtime.spawn(async move {
-            let listener = TcpListener::from_std(listener).unwrap();
             tonic::transport::Server::builder()
                 .max_concurrent_streams(setup.max_streams)
                 .add_service(EntityDiscoveryServer::new(service.clone()))
@@ -164,7 +165,8 @@ impl Function {
                 .await
         });
         Self {
-            address,
+            address: port.address(),
+            port,
             seen,
             released,
             runtime: Some(runtime),
@@ -196,7 +198,7 @@ impl Function {
 
     fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // The address is free again when this returns. It blocks, which a thread of the test's
+            // Nobody listens there any more when this returns. It blocks, which a thread of the test's
             // own runtime mustn't.
             let stop = || runtime.shutdown_timeout(std::time::Duration::from_secs(5));
             std::thread::scope(|scope| scope.spawn(stop).join().unwrap());

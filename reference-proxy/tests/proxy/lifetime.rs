@@ -126,13 +126,13 @@ async fn a_slow_reader_gets_its_history_and_stops_nobody() {
         proxy.brief("a", vec![emit(&big)]).await.unwrap();
     }
     function.until(|seen| seen.open == 0).await;
-    let address = function.address;
+    let port = function.port.clone();
     function.kill();
     let slow = Setup {
         slow_reader: true,
         ..Setup::default()
     };
-    let function = Function::start_at(address, slow);
+    let function = Function::start_at(port, slow);
     function.until(|seen| !seen.discoveries.is_empty()).await;
     let call = proxy.brief("a", vec![fail("no")]);
     let release = async {

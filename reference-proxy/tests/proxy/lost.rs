@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use cloudstate_protocol::names::tck::EVENT_SOURCED_MODEL;
 use cloudstate_reference_proxy::journal::{Append, Chunk, EntityRef, History, Stored};
+use cloudstate_tck::system::Port;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
@@ -10,9 +11,9 @@ use tokio::sync::watch;
 use super::*;
 
 async fn replaced(function: Function, setup: Setup) -> Function {
-    let address = function.address;
+    let port = function.port.clone();
     function.kill();
-    let function = Function::start_at(address, setup);
+    let function = Function::start_at(port, setup);
     function.until(|seen| !seen.discoveries.is_empty()).await;
     function
 }
@@ -158,17 +159,14 @@ async fn a_command_meets_its_own_type_of_entity_although_another_was_awake() {
 
 #[tokio::test]
 async fn the_door_opens_when_the_function_has_come() {
-    // A port that nobody listens on.
-    let probe = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = probe.local_addr().unwrap();
-    drop(probe);
-    let proxy = Proxy::start(address, |_| {});
+    let port = Arc::new(Port::free().unwrap());
+    let proxy = Proxy::start(port.address(), |_| {});
     let mut proxy = std::pin::pin!(proxy);
     tokio::select! {
         _ = &mut proxy => panic!("there is no function yet"),
         () = tokio::time::sleep(Duration::from_millis(200)) => {}
     }
-    let _function = Function::start_at(address, Setup::default());
+    let _function = Function::start_at(port, Setup::default());
     assert_eq!(
         proxy.await.process("a", vec![emit("x")]).await.unwrap(),
         "x"

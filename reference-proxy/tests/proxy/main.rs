@@ -409,7 +409,7 @@ async fn silence_ends_with_the_relay_timeout_and_blocks_only_its_entity() {
 async fn a_lost_function_is_unavailable_and_comes_back_with_its_history() {
     let (function, proxy) = start(Setup::default()).await;
     proxy.process("a", vec![emit("x")]).await.unwrap();
-    let address = function.address;
+    let port = function.port.clone();
     let (outstanding, ()) = tokio::join!(proxy.process("a", vec![fail("!silence")]), async {
         function.until(|seen| seen.of("a")[0].len() == 3).await;
         function.kill();
@@ -422,7 +422,7 @@ async fn a_lost_function_is_unavailable_and_comes_back_with_its_history() {
     let refused = proxy.process("a", vec![]).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
 
-    let function = Function::start_at(address, Setup::default());
+    let function = Function::start_at(port, Setup::default());
     function.until(|seen| !seen.discoveries.is_empty()).await;
     assert_eq!(proxy.process("a", vec![emit("y")]).await.unwrap(), "xy");
 }

@@ -11,6 +11,7 @@ use crate::play::protocol::{self, FromProxy};
 use crate::play::script::Script;
 use crate::scenario::Node;
 use crate::scenario::service::EntityType;
+use crate::system::Port;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo, UserFunctionError};
@@ -37,7 +38,7 @@ pub enum Behind {
 /// The door, open.
 #[derive(Debug)]
 pub struct Door {
-    address: SocketAddr,
+    port: Port,
     claims: Claims,
     discovered: watch::Receiver<Option<Bytes>>,
     porter: Porter,
@@ -135,12 +136,12 @@ impl Drop for Claim {
 }
 
 impl Door {
-    /// Serves on the listener until the door is dropped.
+    /// Serves at this port until the door is dropped.
     ///
     /// # Errors
-    /// The listener has no address.
-    pub fn open(listener: TcpListener, behind: Behind, spec: EntitySpec) -> std::io::Result<Door> {
-        let address = listener.local_addr()?;
+    /// Somebody else listens there.
+    pub fn open(port: Port, behind: Behind, spec: EntitySpec) -> std::io::Result<Door> {
+        let listener = port.listen()?;
         let claims = Claims::default();
         let (discoveries, discovered) = watch::channel(None);
         let porter = Porter {
@@ -151,7 +152,7 @@ impl Door {
         };
         let serving = porter.serve(listener).into();
         Ok(Door {
-            address,
+            port,
             claims,
             discovered,
             porter,
@@ -169,14 +170,14 @@ impl Door {
     /// # Errors
     /// Somebody else has the port by now.
     pub async fn reopen(&self) -> std::io::Result<()> {
-        let listener = TcpListener::bind(self.address).await?;
+        let listener = self.port.listen()?;
         *self.serving.lock().await = self.porter.serve(listener);
         Ok(())
     }
 
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// From now on what belongs to the script's entities goes to this mailbox.

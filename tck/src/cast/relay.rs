@@ -1,7 +1,7 @@
 //! A relay stands before a party and applies the rules of a mutant to what passes.
 
 use crate::mutant::{Direction, Passing, Rule, Way};
-use crate::system::ports;
+use crate::system::Port;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,8 +26,9 @@ impl Relay {
         back: Direction,
         rules: Vec<Rule>,
     ) -> std::io::Result<Relay> {
-        let listener = ports::listen_here().await?;
-        let address = listener.local_addr()?;
+        let port = Port::free()?;
+        let listener = port.listen()?;
+        let address = port.address();
         let rules = Arc::new(rules);
         let mut serving = tokio::task::JoinSet::new();
         serving.spawn(async move {

@@ -91,14 +91,18 @@ impl Subject {
         }
     }
 
-    /// Its process has ended, though nobody asked for that: how.
-    pub async fn died(&self) -> Option<String> {
-        self.process
-            .as_ref()?
-            .lock()
-            .await
-            .ends_within(Duration::from_millis(200))
-            .await
+    /// Its process has ended, though nobody asked for that, or is about to: who, and how.
+    async fn died(&self) -> Option<String> {
+        let mut process = self.process.as_ref()?.lock().await;
+        let how = process.ends_within(Duration::from_millis(200)).await?;
+        Some(format!("{} died: {how}", process.name()))
+    }
+
+    /// Its process has ended by now, though nobody asked for that: who, and how.
+    async fn ended(&self) -> Option<String> {
+        let mut process = self.process.as_ref()?.lock().await;
+        let how = process.died()?;
+        Some(format!("{} died: {how}", process.name()))
     }
 
     /// Starts its process again, if it ended.
@@ -112,7 +116,6 @@ impl Subject {
         let mut process = process.lock().await;
         if process.died().is_some() {
             process.kill().await;
-            process.start().await?;
             process.accepts(patience).await?;
         }
         Ok(())
@@ -171,10 +174,20 @@ impl Stage {
         words
     }
 
-    /// One of the subjects has ended: how.
+    /// One of the subjects has ended, or is about to: who, and how.
     pub async fn died(&self) -> Option<String> {
         for subject in [&self.function, &self.proxy].into_iter().flatten() {
             if let Some(how) = subject.died().await {
+                return Some(how);
+            }
+        }
+        None
+    }
+
+    /// One of the subjects has ended by now: who, and how.
+    pub async fn ended(&self) -> Option<String> {
+        for subject in [&self.function, &self.proxy].into_iter().flatten() {
+            if let Some(how) = subject.ended().await {
                 return Some(how);
             }
         }
@@ -244,11 +257,9 @@ impl Stage {
             return Err(StartError::not_managed(party));
         };
         let mut process = process.lock().await;
-        process.start().await?;
-        if wait {
-            process.accepts(patience).await
-        } else {
-            Ok(())
+        match wait {
+            true => process.accepts(patience).await,
+            false => process.start().await,
         }
     }
 

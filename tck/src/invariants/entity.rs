@@ -7,7 +7,7 @@ use crate::play::protocol::{self, Begin, FromFunction, FromProxy, Reply};
 use crate::play::script::{Key, MoveKind, Origin};
 use crate::scenario::service::EntityType;
 use crate::scenario::{Party, Role};
-use crate::transcript::{Entry, Hop, StreamId, What};
+use crate::transcript::{Entry, Hop, Lost, StreamId, What};
 use cloudstate_protocol::cloudstate::client_action::Action;
 use prost_types::Any;
 use std::collections::BTreeMap;
@@ -82,6 +82,8 @@ struct Watched {
     /// The last answered command's id, to tell a second reply from one out of nowhere.
     answered: Option<i64>,
     emitted: Vec<Any>,
+    /// The last reply failed its command.
+    refused: bool,
     /// The last reply asked for a restart, and by which requirement.
     restart: Option<&'static str>,
     half_closed: bool,
@@ -103,6 +105,7 @@ impl Watched {
             outstanding: None,
             answered: None,
             emitted: Vec::new(),
+            refused: false,
             restart: None,
             half_closed: false,
             ended: false,
@@ -120,7 +123,15 @@ struct Monitor<'a, 'b> {
 
 impl Monitor<'_, '_> {
     fn entry(&mut self, entry: &Entry) {
-        if (&entry.what, entry.from) == (&What::Killed, Party::Function) {
+        let lost = matches!(
+            entry.what,
+            What::Killed
+                | What::Fault {
+                    lost: Lost::Connection,
+                    ..
+                }
+        );
+        if lost && entry.from == Party::Function {
             self.streams
                 .values_mut()
                 .for_each(|watched| watched.ended = true);
@@ -266,6 +277,9 @@ impl Monitor<'_, '_> {
                         )
                     },
                 );
+                if watched.last_id > 0 && !busy && !watched.tainted {
+                    self.bench.covered("commands.stream-stays-open");
+                }
                 if let (Some(restart), false) = (watched.restart, watched.tainted) {
                     self.bench.covered(restart);
                 }
@@ -504,7 +518,11 @@ impl Monitor<'_, '_> {
                 let silent =
                     *code == 0 && *trailers && watched.outstanding.is_some() && !watched.failed;
                 if watched.last_id > 0 && !watched.half_closed {
-                    self.rule(watched, "commands.stream-stays-open", !silent, || {
+                    let name = match watched.refused {
+                        true => "failures.entity-survives",
+                        false => "commands.stream-stays-open",
+                    };
+                    self.rule(watched, name, !silent, || {
                         at(
                             entry.seq,
                             Party::Function,
@@ -529,6 +547,9 @@ impl Monitor<'_, '_> {
                 }
                 watched.ended = true;
             }
+            What::Fault {
+                lost: Lost::Stream, ..
+            } => watched.ended = true,
             _ => {}
         }
     }
@@ -583,6 +604,7 @@ impl Monitor<'_, '_> {
                 at(entry.seq, Party::Function, text)
             });
         }
+        watched.refused = reply.failure().is_some();
         self.action(entry, watched, reply, outstanding);
         watched.answered = outstanding;
         if watched.tainted {

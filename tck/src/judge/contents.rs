@@ -10,7 +10,7 @@ use crate::play::{Activation, Aligned, Stream, replay_of};
 use crate::requirement::{Level, Requirements};
 use crate::scenario::message::{self, Scope};
 use crate::scenario::service::EntityType;
-use crate::scenario::{Node, Party};
+use crate::scenario::{Node, Party, Span, Value};
 use crate::transcript::What;
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::client_action::Action;
@@ -330,8 +330,13 @@ fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activati
 /// The function's answer against the chart's, or the model's.
 fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     let script = bench.case.script;
-    let Some(answer) = &call.answer else { return };
-    let node = protocol::answer_node(script, call, answer, aligned.command_id, None);
+    let Some(mut answer) = call.answer.clone() else {
+        return;
+    };
+    if answer.failure.is_some() && call.key.is_some() {
+        answer.restart.get_or_insert_with(either_restart);
+    }
+    let node = protocol::answer_node(script, call, &answer, aligned.command_id, None);
     let mismatches = mismatches(
         bench,
         aligned,
@@ -352,6 +357,13 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     );
     objection.mismatches = mismatches;
     bench.object(&requirement, objection);
+}
+
+/// Whether a function asks for a restart is its own business, unless the chart says so.
+fn either_restart() -> Node {
+    let span = Span::default();
+    let both = [false, true].map(|restart| Node::new(span, Value::Bool(restart)));
+    Node::map(span, [("$either", Node::list(span, both))])
 }
 
 /// Where the chart leaves a choice, the report says which was taken.
@@ -490,8 +502,25 @@ fn answer_requirement(
         return aspect.model(call).to_owned();
     }
     let names = bench.verified_by(aligned.index, Party::Function, true);
-    let name = names.into_iter().find(|name| aspect.is_of(name));
+    let replayed = replayed(bench, aligned);
+    let name = names
+        .into_iter()
+        .find(|name| aspect.is_of(name) && (replayed || !OF_REPLAYS.contains(&name.as_str())));
     name.unwrap_or_else(|| aspect.model(call).to_owned())
+}
+
+/// What is required of a function's state where there was a replay.
+const OF_REPLAYS: [&str; 2] = [
+    "event-sourced.applies-replayed-events",
+    "value-entities.starts-from-init",
+];
+
+/// The entry's stream began with something that was stored.
+fn replayed(bench: &Bench<'_>, aligned: &Aligned) -> bool {
+    let at = usize::try_from(aligned.entry).ok();
+    let entry = at.and_then(|at| bench.case.transcript.entries.get(at));
+    let stream = entry.and_then(|entry| bench.case.play.stream(entry.stream?));
+    matches!(stream, Some(Stream::Entity(track)) if track.activation.is_replay())
 }
 
 fn mismatches(bench: &Bench<'_>, aligned: &Aligned, node: &Node, name: &str) -> Vec<Mismatch> {
@@ -655,7 +684,12 @@ fn changed(bench: &Bench<'_>, aligned: &Aligned, spec: &EntitySpec) -> Option<St
         .iter()
         .find(|other| matches!(script.moves[other.index].kind, MoveKind::Spec(_)))?;
     let earlier = EntitySpec::decode(bytes_of(bench, first.entry)).ok()?;
-    (first.entry < aligned.entry && earlier.entities != spec.entities)
+    let sorted = |spec: &EntitySpec| {
+        let mut entities = spec.entities.clone();
+        entities.sort_by(|a, b| a.service_name.cmp(&b.service_name));
+        entities
+    };
+    (first.entry < aligned.entry && sorted(&earlier) != sorted(spec))
         .then(|| "the entities are not those of the first answer".to_owned())
 }
 
@@ -708,8 +742,10 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
         by_itself(bench, aligned, index, &names);
         let default = if streamed {
             "actions.stream-status"
-        } else if call.entity_type.is_some() {
+        } else if call.entity_type.is_some() && misbehaves(bench) {
             "failures.violation-answers-client"
+        } else if call.entity_type.is_some() {
+            "commands.reply-unchanged"
         } else {
             "serving.unknown-method"
         };
@@ -728,6 +764,22 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
     }
     passed_on(bench, aligned, index, &got);
     metadata::of_reply(bench, aligned, index);
+}
+
+/// The chart has the function do what is none of its answers.
+fn misbehaves(bench: &Bench<'_>) -> bool {
+    let raw = |kind: &MoveKind| {
+        matches!(
+            kind,
+            MoveKind::Message { .. }
+                | MoveKind::Ends { .. }
+                | MoveKind::Resets { .. }
+                | MoveKind::Fault { .. }
+                | MoveKind::Kill(_)
+        )
+    };
+    let mut moves = bench.case.script.moves.iter();
+    moves.any(|this| this.from() == Party::Function && raw(&this.kind))
 }
 
 /// The proxy answered a command that the function never got. It may, where the chart says so; what should be is a

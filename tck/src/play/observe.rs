@@ -360,7 +360,8 @@ impl Play {
         }
         if let (true, Some(key)) = (sdk, key) {
             self.stored.entry(key).or_default().keep(reply);
-            if reply.restarts() {
+            let stores = reply.failure().is_some() && reply.stores();
+            if reply.restarts() || stores {
                 self.push(Draft::HalfClose(stream), None);
                 if let Some(track) = self.track(stream) {
                     track.proxy_done = true;
@@ -412,8 +413,15 @@ impl Play {
             return self.complete(index, entry.seq, 0);
         }
         let this = Place::Entity(key);
+        let fails =
+            |kind: &MoveKind| matches!(kind, MoveKind::Fails { place, .. } if *place == this);
+        // That all is well is no failure.
+        let awaited = self.awaited().map(|index| &self.script.moves[index].kind);
+        if code == 0 && awaited.is_some_and(fails) {
+            return self.unexpected(entry, text);
+        }
         let found = self.align(entry, |kind| match kind {
-            MoveKind::Fails { place, .. } => *place == this,
+            MoveKind::Fails { .. } => fails(kind),
             MoveKind::Ends {
                 from: Party::Function,
                 place,
@@ -425,12 +433,10 @@ impl Play {
             } => *place == this,
             _ => false,
         });
-        let failed =
-            |kind: &MoveKind| matches!(kind, MoveKind::Fails { place, .. } if *place == this);
         let gave_up = self
             .aligned
             .iter()
-            .any(|a| failed(&self.script.moves[a.index].kind));
+            .any(|a| fails(&self.script.moves[a.index].kind));
         let killed = |kind: &MoveKind| matches!(kind, MoveKind::Kill(_));
         let killed = self
             .aligned

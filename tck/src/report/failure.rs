@@ -3,8 +3,8 @@
 //! command that runs it again.
 
 use super::paint::{Paint, clean, cut, grouped, wrap};
-use super::{Class, Report, ScenarioResult};
-use crate::judge::{Finding, Mismatch, Severity};
+use super::{Class, Outcome, Report, ScenarioResult};
+use crate::judge::{Finding, Mismatch, Severity, Verdict};
 use crate::requirement::Level;
 use similar::{ChangeTag, TextDiff};
 
@@ -36,10 +36,13 @@ pub(super) fn lines(report: &Report, result: &ScenarioResult, paint: Paint) -> V
         None => out.extend(drawing(result, paint)),
     }
     if let Some(error) = &result.error {
-        out.push(format!(
-            "  {}",
-            paint.bold("what went wrong, in the kit or around it")
-        ));
+        let heading = match result.outcome {
+            Outcome::Ran {
+                verdict: Verdict::Error,
+            } => "what went wrong, in the kit or around it",
+            _ => "what else happened",
+        };
+        out.push(format!("  {}", paint.bold(heading)));
         out.extend(clean(error).lines().map(|line| format!("    {line}")));
         out.push(String::new());
     }

@@ -1,7 +1,7 @@
 //! Runs the mutants: each against the scenario that must kill it, which passes without the mutant's rules.
 
 use super::StageError;
-use super::stages::{BRIEF, READY, merged, placeholders, starts_the_proxy};
+use super::stages::{BRIEF, merged, placeholders, serves, starts_the_proxy};
 use super::task::fresh;
 use crate::cast::door::{Behind, Door};
 use crate::cast::relay::Relay;
@@ -12,7 +12,7 @@ use crate::model;
 use crate::mutant::{Direction, Mutant, Rule};
 use crate::play::expand;
 use crate::scenario::{Party, Role, Scenario};
-use crate::system::{StartError, System, ports};
+use crate::system::{Port, StartError, System};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,8 +87,8 @@ pub async fn mutants(
 async fn function() -> Result<SocketAddr, StageError> {
     let cant =
         |error: std::io::Error| StageError::Unusable(format!("the kit can't listen: {error}"));
-    let listener = ports::listen_here().await.map_err(cant)?;
-    let address = listener.local_addr().map_err(cant)?;
+    let port = Port::free().map_err(cant)?;
+    let (address, listener) = (port.address(), port.listen().map_err(cant)?);
     tokio::spawn(async move {
         let _ = model::function::serve(listener, std::future::pending()).await;
     });
@@ -174,9 +174,9 @@ impl Laboratory {
         let script =
             expand::expand(scenario, role, 0, fresh(scenario)).map_err(|reason| reason.0)?;
         let script = Arc::new(script);
-        let (transcript, _) = cast::perform(script.clone(), &stage, &self.limits).await;
+        let transcript = cast::perform(script.clone(), &stage, &self.limits).await;
         stage.stop().await;
-        Ok(judge::judge(&script, &transcript))
+        Ok(judge::judge(&script, &transcript?))
     }
 
     async fn broken_function(&self, rules: Vec<Rule>) -> Result<(Stage, Vec<Relay>), String> {
@@ -214,11 +214,11 @@ impl Laboratory {
             .ok_or_else(missing)?;
         let cant =
             |error: std::io::Error| StartError::because(format!("the kit can't listen: {error}"));
-        let listener = ports::listen_here().await.map_err(cant)?;
+        let port = Port::free().map_err(cant)?;
         let brief = BRIEF.as_millis() as i64;
         let spec = merged(scenario, model::spec::entity_spec_with_brief(brief))?;
         let whole = scenario.spec.is_some();
-        let door = Door::open(listener, Behind::Kit { whole }, spec).map_err(cant)?;
+        let door = Door::open(port, Behind::Kit { whole }, spec).map_err(cant)?;
         let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
         let behind = Relay::open(door.address(), call, back, rules.clone())
             .await
@@ -234,17 +234,7 @@ impl Laboratory {
         let values = placeholders(behind.address(), data, &scenario.needs);
         let mut process = system.process(party, Party::Proxy, &values)?;
         if !starts_the_proxy(scenario) {
-            process.start().await?;
-            tokio::select! {
-                () = door.discovered() => {}
-                () = tokio::time::sleep(READY) => {
-                    return Err(process.error("the proxy did not call discover in time").into());
-                }
-                how = process.ends() => {
-                    return Err(process.error(format!("the proxy ended before it called discover: {how}")).into());
-                }
-            }
-            process.accepts(READY).await?;
+            serves(&mut process, &door).await?;
         }
         let (call, back) = (Direction::ClientToProxy, Direction::ProxyToClient);
         let front = Relay::open(process.address(), call, back, rules)

@@ -10,7 +10,7 @@ use crate::play::expand;
 use crate::play::protocol;
 use crate::play::script::Script;
 use crate::scenario::{self, Role, Scenario, StepKind};
-use crate::system::{Party, Setting, StartError, System, ports};
+use crate::system::{Managed, Party, Port, Setting, StartError, System};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
     EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
@@ -161,7 +161,6 @@ impl Stages {
             Some(address) => Subject::at(address),
             None => {
                 let mut process = self.system.process(party, scenario::Party::Function, &[])?;
-                process.start().await?;
                 process.accepts(READY).await?;
                 Subject::managed(process)
             }
@@ -287,8 +286,8 @@ impl Stages {
                 "the kit can't listen at {listen} as function: {error}"
             ))
         };
-        let listener = ports::listen(listen).await.map_err(cant)?;
-        let door = Door::open(listener, behind, spec).map_err(cant)?;
+        let door = Port::at(listen).and_then(|port| Door::open(port, behind, spec));
+        let door = door.map_err(cant)?;
         if let Some(address) = party.address {
             return Ok((door, Subject::at(address)));
         }
@@ -297,17 +296,7 @@ impl Stages {
             .system
             .process(party, scenario::Party::Proxy, &values)?;
         if start {
-            process.start().await?;
-            tokio::select! {
-                () = door.discovered() => {}
-                () = tokio::time::sleep(READY) => {
-                    return Err(process.error("the proxy did not call discover in time").into());
-                }
-                how = ended(&mut process) => {
-                    return Err(process.error(format!("the proxy ended before it called discover: {how}")).into());
-                }
-            }
-            process.accepts(READY).await?;
+            serves(&mut process, &door).await?;
         }
         Ok((door, Subject::managed(process)))
     }
@@ -395,6 +384,19 @@ impl Stages {
         Ok(())
     }
 
+    /// A subject that all share has ended: who, and how.
+    pub async fn ended(&self) -> Option<String> {
+        for stage in [Some(&self.shared), self.brief.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(how) = stage.ended().await {
+                return Some(how);
+            }
+        }
+        None
+    }
+
     pub fn service_info(&self) -> Option<Vec<(String, String)>> {
         let info = self.spec.as_ref()?.service_info.clone().unwrap_or_default();
         let version = format!(
@@ -465,8 +467,12 @@ fn named<const N: usize>(fields: [(&str, String); N]) -> Vec<(String, String)> {
     told.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-async fn ended(process: &mut crate::system::Managed) -> String {
-    process.ends().await
+/// Starts a proxy, and waits until it has a function and accepts clients.
+pub(super) async fn serves(process: &mut Managed, door: &Door) -> Result<(), StartError> {
+    process
+        .get_ready(READY, || door.discovered(), "did not call discover")
+        .await?;
+    process.accepts(READY).await
 }
 
 fn services(script: &Script) -> BTreeSet<String> {

@@ -36,8 +36,8 @@ pub(super) struct Played {
     pub transcript: Transcript,
     pub judgement: Judgement,
     pub result: ScenarioResult,
-    /// The subject died meanwhile.
-    pub died: bool,
+    /// The subject died meanwhile: who, and how.
+    pub died: Option<String>,
 }
 
 /// Ids that no other play of this run, or of any other, has.
@@ -126,7 +126,7 @@ impl Task {
             transcript,
             judgement,
             result,
-            died: false,
+            died: None,
         }
     }
 
@@ -143,7 +143,10 @@ impl Task {
         } else {
             stages.shared(&self.scenario)
         };
-        let (mut transcript, _) = cast::perform(script.clone(), stage, &stages.limits).await;
+        let mut transcript = match cast::perform(script.clone(), stage, &stages.limits).await {
+            Ok(transcript) => transcript,
+            Err(text) => return self.error(text),
+        };
         if let Some(instance) = &self.instance {
             transcript.scenario = format!("{}[{instance}]", transcript.scenario);
         }
@@ -166,11 +169,8 @@ impl Task {
             stage.stop().await;
         }
         if let Some(how) = &died {
-            result
-                .error
-                .get_or_insert(format!("the system under test died: {how}"));
+            result.error.get_or_insert_with(|| how.clone());
         }
-        let died = died.is_some();
         Played {
             scenario: self.scenario.clone(),
             transcript,

@@ -113,13 +113,23 @@ impl<'a> Checker<'a> {
 
     fn verifies(&mut self, all: &[Verifies]) {
         for Verifies { name, span } in all {
-            if self.requirements.get(name).is_none() {
+            let Some(requirement) = self.requirements.get(name) else {
                 let help = self.requirements.meant(name);
                 self.error(
                     *span,
                     format!("no requirement is called {name}"),
                     Some(help),
                 );
+                continue;
+            };
+            if let Some(reason) = &requirement.untestable {
+                let text = format!("{name} can't be tested");
+                self.error(*span, text, Some(reason.clone()));
+            } else if self.scenario.scripted == Some(requirement.party) {
+                let party = requirement.party;
+                let text = format!("{name} binds the {party}, which is scripted here");
+                let help = "name what the other party must do".to_owned();
+                self.error(*span, text, Some(help));
             }
         }
     }

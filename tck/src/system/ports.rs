@@ -1,72 +1,105 @@
-//! Ports of this machine: those that the kit gives to processes, and those where it listens itself. None is both, so
-//! that whoever answers at a process's port is that process.
+//! Ports of this machine: each is one owner's for as long as it wants, listening or not. Who looks for a free port, or
+//! connects from one, doesn't get it meanwhile.
 
-use super::launch::StartError;
-use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
-static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// Connections that may wait to be accepted, as in tokio.
+const BACKLOG: u32 = 1024;
 
-/// A port that nobody listens on, given out once. Another program can take it before the process does: then the
-/// process says so and ends, and [`super::Managed::get_ready`] tries once more.
-pub(super) fn free() -> Result<SocketAddr, StartError> {
-    for _ in 0..100 {
-        let address = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .map_err(|error| StartError::because(format!("no port is free: {error}")))?;
-        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if given.insert(address.port()) {
-            return Ok(address);
-        }
-    }
-    Err(StartError::because(
-        "no port is free: the kit has used them up",
-    ))
+/// A port that is kept until this is dropped: for a process of the kit, or for the kit itself.
+///
+/// It is kept by a socket that is bound to it and never listens. Linux lets another socket listen there that asks for
+/// `SO_REUSEADDR`, as servers do that mean to survive a restart; [`Port::let_go`] is for others.
+/// Elsewhere two sockets can't share a port, so nothing keeps it.
+#[derive(Debug)]
+pub struct Port {
+    address: SocketAddr,
+    kept: Option<TcpSocket>,
 }
 
-/// Listens; where the address leaves the port open, on one that was given to nobody.
-///
-/// # Errors
-/// The address can't be listened on.
-pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let mut refused = Vec::new();
-    loop {
-        let listener = TcpListener::bind(address).await?;
-        let port = listener.local_addr()?.port();
-        let given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if address.port() != 0 || !given.contains(&port) {
-            return Ok(listener);
-        }
-        // Held until another is found, else the system might offer it again.
-        refused.push(listener);
+impl Port {
+    /// One of this machine that nobody has.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn free() -> io::Result<Port> {
+        Port::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// This one; where the address leaves it open, one that nobody has.
+    ///
+    /// # Errors
+    /// Somebody listens there, or the address isn't one of this machine.
+    pub fn at(address: SocketAddr) -> io::Result<Port> {
+        let socket = shared(address)?;
+        Ok(Port {
+            address: socket.local_addr()?,
+            kept: cfg!(target_os = "linux").then_some(socket),
+        })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Listens there.
+    ///
+    /// # Errors
+    /// Somebody else listens there.
+    pub fn listen(&self) -> io::Result<TcpListener> {
+        shared(self.address)?.listen(BACKLOG)
+    }
+
+    /// Keeps it no longer. Was it kept?
+    pub(super) fn let_go(&mut self) -> bool {
+        self.kept.take().is_some()
     }
 }
 
-/// Listens on this machine, on a port of its own.
-///
-/// # Errors
-/// No port is free.
-pub async fn listen_here() -> io::Result<TcpListener> {
-    listen(SocketAddr::from(([127, 0, 0, 1], 0))).await
+fn shared(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[tokio::test]
-    async fn nobody_listens_on_a_port_that_was_given_away() {
-        let mut given = BTreeSet::new();
-        let mut listening = Vec::new();
-        for _ in 0..200 {
-            given.insert(free().unwrap().port());
-            let listener = listen_here().await.unwrap();
-            assert!(!given.contains(&listener.local_addr().unwrap().port()));
-            listening.push(listener);
+    async fn each_is_given_out_once() {
+        let (mut ports, mut listening) = (Vec::new(), Vec::new());
+        for _ in 0..100 {
+            let own = Port::free().unwrap();
+            listening.push(own.listen().unwrap());
+            ports.extend([own, Port::free().unwrap()]);
         }
-        assert_eq!(given.len(), 200);
+        let different: BTreeSet<u16> = ports.iter().map(|port| port.address().port()).collect();
+        assert_eq!(different.len(), 200);
+    }
+
+    #[tokio::test]
+    async fn nobody_else_gets_one_that_is_not_listened_on() {
+        let port = Port::free().unwrap();
+        drop(port.listen().unwrap());
+        let other = std::net::TcpListener::bind(port.address());
+        // std asks for SO_REUSEADDR, as servers do.
+        drop(other.unwrap());
+        let refused = tokio::net::TcpStream::connect(port.address()).await;
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        let listener = port.listen().unwrap();
+        assert_eq!(listener.local_addr().unwrap(), port.address());
+        assert!(port.listen().is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::launch::{Launch, StartError};
 use super::log::Log;
-use super::ports;
+use super::ports::Port;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io;
@@ -23,17 +23,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How long the output of a process that ended may stay open. It closes at once, unless something that left the
 /// process's group still has it.
 const ECHO: Duration = Duration::from_secs(1);
-
-/// What came of asking a process whether it is ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe<T> {
-    /// It is, and this is what it said.
-    Ready(T),
-    /// Not yet, and why; it will be asked again.
-    NotYet(String),
-    /// It will never be, and why.
-    Never(String),
-}
 
 /// A process that runs, or has ended and was not yet forgotten. Dropping it kills it with all that it started.
 #[derive(Debug)]
@@ -147,17 +136,17 @@ pub(super) async fn run(launch: &Launch, say: &mut impl FnMut(&str)) -> Result<(
 #[derive(Debug)]
 pub struct Managed {
     launch: Launch,
-    address: SocketAddr,
+    port: Port,
     running: Option<Running>,
     log: Log,
 }
 
 impl Managed {
     /// Not started yet.
-    pub fn new(launch: Launch, address: SocketAddr) -> Managed {
+    pub fn new(launch: Launch, port: Port) -> Managed {
         Managed {
             launch,
-            address,
+            port,
             running: None,
             log: Log::default(),
         }
@@ -168,9 +157,9 @@ impl Managed {
         self.launch.name()
     }
 
-    /// Where it listens, once it does. [`Managed::get_ready`] can change it.
+    /// Where it listens, once it does.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// The last lines of its output, over all its lives.
@@ -187,7 +176,7 @@ impl Managed {
             self.running = None;
         }
         if self.running.is_none() {
-            let launch = self.launch.listening(self.address);
+            let launch = self.launch.listening(self.address());
             self.running = Some(Running::start(&launch, &self.log, None)?);
         }
         Ok(())
@@ -202,52 +191,51 @@ impl Managed {
         self.start().await
     }
 
-    /// Waits until it accepts connections.
+    /// Starts it and waits until it accepts connections.
     ///
     /// # Errors
-    /// It ends before, or doesn't in time.
+    /// It can't be started, ends before, or doesn't in time.
     pub async fn accepts(&mut self, patience: Duration) -> Result<(), StartError> {
-        self.ready(patience, &mut async |_| Probe::Ready(())).await
+        let address = self.address();
+        let missing = format!("doesn't accept connections at {address}");
+        self.get_ready(patience, || connects(address), &missing)
+            .await
     }
 
-    /// Starts it and waits until it accepts connections and `probe` finds it ready. If it says that somebody else
-    /// has its port, it is started once more on another.
+    /// Starts it and waits until it is `ready`; `missing` is what it does while it isn't. A process that can't share
+    /// its port gets it for itself, and is started once more.
     ///
     /// # Errors
     /// It can't be started, ends before it is ready, or isn't ready in time.
-    pub async fn get_ready<T>(
+    pub async fn get_ready<F: Future<Output = ()>>(
         &mut self,
         patience: Duration,
-        mut probe: impl AsyncFnMut(SocketAddr) -> Probe<T>,
-    ) -> Result<T, StartError> {
-        self.start().await?;
-        match self.ready(patience, &mut probe).await {
-            Err(error) if self.died().is_some() && error.port_was_taken() => {
-                self.address = ports::free()?;
-                self.start().await?;
-                self.ready(patience, &mut probe).await
+        ready: impl Fn() -> F,
+        missing: &str,
+    ) -> Result<(), StartError> {
+        match self.ready(patience, ready(), missing).await {
+            Err(error) if error.port_was_taken() && self.died().is_some() && self.port.let_go() => {
+                self.ready(patience, ready(), missing).await
             }
             ready => ready,
         }
     }
 
-    async fn ready<T>(
+    async fn ready(
         &mut self,
         patience: Duration,
-        probe: &mut impl AsyncFnMut(SocketAddr) -> Probe<T>,
-    ) -> Result<T, StartError> {
-        let (address, name) = (self.address, self.name().to_owned());
-        let mut last = format!("it doesn't accept connections at {address}");
-        let found = tokio::select! {
-            // Whatever answers there when the process has ended is somebody else.
+        ready: impl Future<Output = ()>,
+        missing: &str,
+    ) -> Result<(), StartError> {
+        self.start().await?;
+        let name = self.name().to_owned();
+        tokio::select! {
+            // Whatever answers when the process has ended is somebody else.
             biased;
-            how = self.ends() => return Err(self.error(format!("{name} ended before it was ready: {how}"))),
-            found = timeout(patience, found_ready(address, probe, &mut last)) => found,
-        };
-        match found {
-            Ok(Ok(ready)) => Ok(ready),
-            Ok(Err(reason)) => Err(self.error(reason)),
-            Err(_) => Err(self.error(format!("{name} was not ready after {patience:?}: {last}"))),
+            how = self.ends() => Err(self.error(format!("{name} ended before it was ready: {how}"))),
+            in_time = timeout(patience, ready) => in_time.map_err(|_| {
+                self.error(format!("{name} was not ready after {patience:?}: it {missing}"))
+            }),
         }
     }
 
@@ -255,7 +243,7 @@ impl Managed {
     pub fn error(&self, reason: impl Into<String>) -> StartError {
         let since = self.running.as_ref().map_or(0, |running| running.since);
         self.launch
-            .listening(self.address)
+            .listening(self.address())
             .error(reason, &self.log, since)
     }
 
@@ -302,21 +290,10 @@ impl Managed {
     }
 }
 
-/// Asks until there is an answer; `last` says what is still missing.
-async fn found_ready<T>(
-    address: SocketAddr,
-    probe: &mut impl AsyncFnMut(SocketAddr) -> Probe<T>,
-    last: &mut String,
-) -> Result<T, String> {
+/// Tries until somebody accepts.
+async fn connects(address: SocketAddr) {
     let (mut pause, longest) = ATTEMPT;
-    loop {
-        if TcpStream::connect(address).await.is_ok() {
-            match probe(address).await {
-                Probe::Ready(ready) => return Ok(ready),
-                Probe::Never(reason) => return Err(reason),
-                Probe::NotYet(reason) => *last = reason,
-            }
-        }
+    while TcpStream::connect(address).await.is_err() {
         sleep(pause).await;
         pause = (pause * 2).min(longest);
     }

@@ -80,7 +80,7 @@ pub fn describe(entry: &Entry, decode: &dyn Fn(&Entry) -> String) -> String {
             format!("ends with {}{message}{broken}", status_name(*code))
         }
         What::Cancel => "cancels the call".to_owned(),
-        What::Fault { what_broke } => what_broke.clone(),
+        What::Fault { what_broke, .. } => what_broke.clone(),
         What::Killed => format!("the {} is killed", entry.from),
         What::Started => format!("the {} is started", entry.from),
         What::Deadline { waited_for } => format!("nothing more came; awaited was {waited_for}"),
