@@ -1,5 +1,6 @@
 //! What an entity spec must be.
 
+use crate::scenario::service::EntityType;
 use cloudstate_protocol::cloudstate::EntitySpec;
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use prost::Message as _;
@@ -23,6 +24,7 @@ pub fn check(spec: &EntitySpec) -> Vec<(&'static str, Option<String>)> {
         ("discovery.persistence-id-stable", persistence(spec)),
         ("discovery.services-described", services(spec)),
         ("tck-models.persistence-ids", model_persistence(spec)),
+        ("tck-models.entity-types", model_types(spec)),
     ];
     for (requirement, service) in CONFIGURED {
         let problem = configured(spec, service);
@@ -144,6 +146,31 @@ fn model_persistence(spec: &EntitySpec) -> Option<String> {
         (announced != expected).then(|| {
             format!(
                 "{} has the persistence id {announced:?}, not {expected:?}",
+                entity.service_name
+            )
+        })
+    })
+}
+
+/// The models that store nothing.
+const ACTIONS: [&str; 2] = [
+    "cloudstate.tck.model.action.ActionTckModel",
+    "cloudstate.tck.model.action.ActionTwo",
+];
+
+fn model_types(spec: &EntitySpec) -> Option<String> {
+    let names = MODELS.map(|(service, _)| service);
+    let model = |service: &str| names.iter().chain(&ACTIONS).any(|name| *name == service);
+    let models = spec
+        .entities
+        .iter()
+        .filter(|entity| model(&entity.service_name));
+    models.into_iter().find_map(|entity| {
+        let expected = EntityType::of(&entity.service_name)?.name();
+        let announced = &entity.entity_type;
+        (announced != expected).then(|| {
+            format!(
+                "{} has the entity type {announced:?}, not {expected:?}",
                 entity.service_name
             )
         })

@@ -8,7 +8,7 @@ use crate::play::protocol::{self, FromFunction, FromProxy};
 use crate::play::script::{CallPlan, MoveKind, Origin, Place, Returns};
 use crate::play::{Activation, Aligned, Stream, replay_of};
 use crate::requirement::{Level, Requirements};
-use crate::scenario::message::{self, Scope};
+use crate::scenario::message::{self, NOTHING, Scope};
 use crate::scenario::service::EntityType;
 use crate::scenario::{Node, Party, Span, Value};
 use crate::transcript::What;
@@ -349,7 +349,10 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     if mismatches.is_empty() {
         return;
     }
-    let requirement = answer_requirement(bench, aligned, call, &mismatches[0]);
+    // What is there and shouldn't be is told last: it may stand where the expected is missing.
+    let missing = mismatches.iter().find(|found| found.expected != NOTHING);
+    let telling = missing.unwrap_or(&mismatches[0]);
+    let requirement = answer_requirement(bench, aligned, call, telling);
     let mut objection = objection(
         aligned,
         Party::Function,
@@ -494,11 +497,13 @@ fn answer_requirement(
     if let Some((_, name)) = fixed.iter().find(|(prefix, _)| path == *prefix) {
         return (*name).to_owned();
     }
-    let aspect = Aspect::of(path);
+    let aspect = match Aspect::of(path) {
+        // Nothing was to fail.
+        Aspect::Failure if first.expected == NOTHING => Aspect::Message,
+        aspect => aspect,
+    };
     // A snapshot that is missing, or too many, says nothing about what would have been in it.
-    if path == "reply.snapshot"
-        && [&first.expected, &first.received].contains(&&"nothing".to_owned())
-    {
+    if path == "reply.snapshot" && [first.expected.as_str(), &first.received].contains(&NOTHING) {
         return aspect.model(call).to_owned();
     }
     let names = bench.verified_by(aligned.index, Party::Function, true);

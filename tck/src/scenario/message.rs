@@ -14,7 +14,7 @@ mod show;
 mod unknown;
 
 pub use build::{build, build_any, verify, verify_any, verify_text};
-pub use compare::{compare, compare_any, compare_text};
+pub use compare::{NOTHING, compare, compare_any, compare_text};
 pub use show::{any_to_node, flow, payload_to_node, quoted, resolved, shorten, summary, to_node};
 pub use unknown::{hex, hex_bytes};
 

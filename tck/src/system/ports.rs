@@ -11,7 +11,7 @@ const BACKLOG: u32 = 1024;
 /// A port that is kept until this is dropped: for a process of the kit, or for the kit itself.
 ///
 /// It is kept by a socket that is bound to it and never listens. Linux lets another socket listen there that asks for
-/// `SO_REUSEADDR`, as servers do that mean to survive a restart; [`Port::let_go`] is for others.
+/// `SO_REUSEADDR`, as servers do that mean to survive a restart; a process that does not can have it let go.
 /// Elsewhere two sockets can't share a port, so nothing keeps it.
 #[derive(Debug)]
 pub struct Port {

@@ -69,7 +69,8 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-const NOTHING: &str = "nothing";
+/// What is expected or received where the other side has something.
+pub const NOTHING: &str = "nothing";
 
 impl Comparison<'_> {
     fn differs(&mut self, path: &str, expected: impl Into<String>, received: impl Into<String>) {
