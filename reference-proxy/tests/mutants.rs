@@ -1,9 +1,11 @@
 //! Every broken proxy is caught by the scenario that names its requirement.
 
+#[path = "reference/system.rs"]
+mod system;
+
 use cloudstate_tck::mutant::Mutant;
 use cloudstate_tck::run::{self, Fate};
 use cloudstate_tck::scenario::{Party, read};
-use cloudstate_tck::system::{self, System};
 use std::sync::Arc;
 
 #[test]
@@ -14,29 +16,7 @@ fn every_broken_proxy_is_caught_under_the_right_name() {
         .filter(|m| m.mutates == Party::Proxy)
         .collect();
     assert!(proxies.len() >= 25, "only {} broken proxies", proxies.len());
-    let command = [
-        env!("CARGO_BIN_EXE_cloudstate-reference-proxy"),
-        "--listen",
-        "{listen}",
-        "--function",
-        "{function}",
-        "--journal",
-        "memory",
-        "--relay-timeout",
-        "{relay_timeout}ms",
-        "--half-close-timeout",
-        "{half_close_timeout}ms",
-    ];
-    let proxy = system::Party {
-        command: command.map(str::to_owned).to_vec(),
-        ..system::Party::default()
-    };
-    let system = System {
-        name: "reference".to_owned(),
-        proxy: Some(proxy),
-        folder: env!("CARGO_MANIFEST_DIR").into(),
-        ..System::default()
-    };
+    let system = system::reference().unwrap();
     let scenarios: Vec<_> = read::embedded()
         .unwrap()
         .into_iter()

@@ -352,7 +352,10 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     // What is there and shouldn't be is told last: it may stand where the expected is missing.
     let missing = mismatches.iter().find(|found| found.expected != NOTHING);
     let telling = missing.unwrap_or(&mismatches[0]);
-    let requirement = answer_requirement(bench, aligned, call, telling);
+    let one_sided =
+        |found: &Mismatch| [found.expected.as_str(), &found.received].contains(&NOTHING);
+    let uneven = mismatches.iter().any(one_sided);
+    let requirement = answer_requirement(bench, aligned, call, telling, uneven);
     let mut objection = objection(
         aligned,
         Party::Function,
@@ -484,6 +487,7 @@ fn answer_requirement(
     aligned: &Aligned,
     call: &CallPlan,
     first: &Mismatch,
+    uneven: bool,
 ) -> String {
     let path = first.path.as_str();
     let fixed = [
@@ -508,9 +512,15 @@ fn answer_requirement(
     }
     let names = bench.verified_by(aligned.index, Party::Function, true);
     let replayed = replayed(bench, aligned);
+    let concerned = |name: &str| match name {
+        _ if OF_REPLAYS.contains(&name) => replayed,
+        // Where one is missing, or there is one too many, their order isn't what is wrong.
+        "effects.function-effect-order" => !uneven,
+        _ => true,
+    };
     let name = names
         .into_iter()
-        .find(|name| aspect.is_of(name) && (replayed || !OF_REPLAYS.contains(&name.as_str())));
+        .find(|name| aspect.is_of(name) && concerned(name));
     name.unwrap_or_else(|| aspect.model(call).to_owned())
 }
 
