@@ -16,7 +16,7 @@ mod waivers;
 
 pub use launch::{Launch, StartError};
 pub use ports::Port;
-pub use process::Managed;
+pub use process::{Managed, connects};
 pub use setting::Setting;
 pub use waivers::{Waiver, Waivers, glob};
 

@@ -352,8 +352,10 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     // What is there and shouldn't be is told last: it may stand where the expected is missing.
     let missing = mismatches.iter().find(|found| found.expected != NOTHING);
     let telling = missing.unwrap_or(&mismatches[0]);
-    let one_sided =
-        |found: &Mismatch| [found.expected.as_str(), &found.received].contains(&NOTHING);
+    let whole = |path: &str| path.ends_with(']') || path.ends_with("side_effects");
+    let one_sided = |found: &Mismatch| {
+        whole(&found.path) && [found.expected.as_str(), &found.received].contains(&NOTHING)
+    };
     let uneven = mismatches.iter().any(one_sided);
     let requirement = answer_requirement(bench, aligned, call, telling, uneven);
     let mut objection = objection(

@@ -10,7 +10,7 @@ use crate::play::expand;
 use crate::play::protocol;
 use crate::play::script::Script;
 use crate::scenario::{self, Role, Scenario, StepKind};
-use crate::system::{Managed, Party, Port, Setting, StartError, System};
+use crate::system::{Managed, Party, Port, Setting, StartError, System, connects};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
     EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
@@ -289,6 +289,15 @@ impl Stages {
         let door = Port::at(listen).and_then(|port| Door::open(port, behind, spec));
         let door = door.map_err(cant)?;
         if let Some(address) = party.address {
+            // It may not listen before it has found its function.
+            let there = tokio::time::timeout(READY, connects(address)).await;
+            let missing = |_| {
+                StageError::Unusable(format!(
+                    "the proxy at {address} doesn't accept connections after {READY:?}; the kit is its function, at {}",
+                    door.address()
+                ))
+            };
+            there.map_err(missing)?;
             return Ok((door, Subject::at(address)));
         }
         let values = placeholders(door.address(), self.folders.next()?, needs);

@@ -290,8 +290,8 @@ impl Managed {
     }
 }
 
-/// Tries until somebody accepts.
-async fn connects(address: SocketAddr) {
+/// Tries until somebody accepts connections there.
+pub async fn connects(address: SocketAddr) {
     let (mut pause, longest) = ATTEMPT;
     while TcpStream::connect(address).await.is_err() {
         sleep(pause).await;
