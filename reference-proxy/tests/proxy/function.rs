@@ -198,6 +198,7 @@ impl Function {
 
     fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
+            self.port.close();
             // Nobody listens there any more when this returns. It blocks, which a thread of the test's
             // own runtime mustn't.
             let stop = || runtime.shutdown_timeout(std::time::Duration::from_secs(5));

@@ -162,6 +162,7 @@ impl Door {
 
     /// Nobody listens there any more, and every connection is gone.
     pub async fn close(&self) {
+        self.port.close();
         self.serving.lock().await.shutdown().await;
     }
 

@@ -2,7 +2,9 @@
 //! connects from one, doesn't get it meanwhile.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that may wait to be accepted, as in tokio.
@@ -17,6 +19,8 @@ const BACKLOG: u32 = 1024;
 pub struct Port {
     address: SocketAddr,
     kept: Option<TcpSocket>,
+    /// The socket that listens there, or did.
+    listening: Mutex<Option<OwnedFd>>,
 }
 
 impl Port {
@@ -37,6 +41,7 @@ impl Port {
         Ok(Port {
             address: socket.local_addr()?,
             kept: cfg!(target_os = "linux").then_some(socket),
+            listening: Mutex::default(),
         })
     }
 
@@ -50,7 +55,27 @@ impl Port {
     /// # Errors
     /// Somebody else listens there.
     pub fn listen(&self) -> io::Result<TcpListener> {
-        shared(self.address)?.listen(BACKLOG)
+        let listener = shared(self.address)?.listen(BACKLOG)?;
+        let own = listener.as_fd().try_clone_to_owned()?;
+        *self.last() = Some(own);
+        Ok(listener)
+    }
+
+    /// Nobody listens there any more.
+    ///
+    /// A process that is being started has a copy of the kit's sockets until it runs its own program. With that copy a
+    /// socket that the kit merely drops goes on listening for a moment.
+    pub fn close(&self) {
+        if let Some(listening) = self.last().take() {
+            // The call is the same for every socket; the standard library has it for this kind.
+            let _ = TcpStream::from(listening).shutdown(Shutdown::Both);
+        }
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<OwnedFd>> {
+        self.listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps it no longer. Was it kept?
@@ -87,9 +112,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_was_closed_can_be_listened_on_whatever_is_started_meanwhile() {
+        let port = Port::free().unwrap();
+        let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let over = done.clone();
+        let starter = std::thread::spawn(move || {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let child = std::process::Command::new("true").spawn();
+                child.unwrap().wait().unwrap();
+            }
+        });
+        let listened = (0..2000).try_for_each(|_| {
+            let listener = port.listen()?;
+            port.close();
+            drop(listener);
+            io::Result::Ok(())
+        });
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        starter.join().unwrap();
+        listened.unwrap();
+    }
+
+    #[tokio::test]
     async fn nobody_else_gets_one_that_is_not_listened_on() {
         let port = Port::free().unwrap();
-        drop(port.listen().unwrap());
+        let listener = port.listen().unwrap();
+        port.close();
+        drop(listener);
         let other = std::net::TcpListener::bind(port.address());
         // std asks for SO_REUSEADDR, as servers do.
         drop(other.unwrap());
