@@ -1,9 +1,10 @@
 //! Contents of messages: what came against what the chart says should have come.
 
+mod deadline;
 mod metadata;
 
 use super::{Bench, Mismatch, Objection};
-use crate::play::expand::{STATUS, UNKNOWN, status_name};
+use crate::play::expand::{DEADLINE_EXCEEDED, STATUS, UNKNOWN, status_name};
 use crate::play::protocol::{self, FromFunction, FromProxy};
 use crate::play::script::{CallPlan, MoveKind, Origin, Place, Returns};
 use crate::play::{Activation, Aligned, Stream, replay_of};
@@ -749,6 +750,9 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
     let Some(got) = outcome(bench, aligned, index) else {
         return;
     };
+    if got.code == DEADLINE_EXCEEDED {
+        deadline::of_return(bench, aligned);
+    }
     let call = &bench.case.script.calls[index];
     let streamed = call.kind.streams_out();
     let written = !matches!(call.returns, Returns::Model) && (call.returns_written || streamed);

@@ -1277,6 +1277,8 @@ fn metadata(node: Option<&Node>) -> Vec<(String, String)> {
 
 /// gRPC status code UNKNOWN.
 pub const UNKNOWN: i32 = 2;
+/// gRPC status code DEADLINE_EXCEEDED.
+pub const DEADLINE_EXCEEDED: i32 = 4;
 
 /// A status code's name.
 pub fn status_name(code: i32) -> String {
