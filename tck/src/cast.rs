@@ -179,13 +179,7 @@ impl Actor<'_> {
                 }
                 _ => {
                     let waited_for = self.play.waits_for();
-                    self.record(
-                        None,
-                        None,
-                        Party::Client,
-                        true,
-                        What::Deadline { waited_for },
-                    );
+                    self.gave_up(waited_for);
                 }
             }
         }
@@ -213,6 +207,11 @@ impl Actor<'_> {
     ) {
         let entry: &Entry = self.recorder.record(hop, stream, from, by_kit, what);
         self.play.observe(entry);
+    }
+
+    fn gave_up(&mut self, waited_for: String) {
+        let what = What::Deadline { waited_for };
+        self.record(None, None, Party::Client, true, what);
     }
 
     // === What the kit does ===
@@ -318,14 +317,7 @@ impl Actor<'_> {
                         self.failed = Some(format!("the kit as {party} can't start: {error}"));
                     }
                     Err(error) => {
-                        let waited_for = format!("the {party} to start: {error}");
-                        self.record(
-                            None,
-                            None,
-                            Party::Client,
-                            true,
-                            What::Deadline { waited_for },
-                        );
+                        self.gave_up(format!("the {party} to start: {error}"));
                     }
                 }
             }

@@ -150,7 +150,7 @@ async fn run_role(
         generated(options, role, &stages, jobs, progress, collected).await;
     }
     collected.announced(&stages).await;
-    if let Some(how) = stages.ended().await {
+    if let Some(how) = stages.died().await {
         collected.doubt(role, &how);
     }
     stages.close().await;

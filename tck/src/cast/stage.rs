@@ -91,17 +91,10 @@ impl Subject {
         }
     }
 
-    /// Its process has ended, though nobody asked for that, or is about to: who, and how.
-    async fn died(&self) -> Option<String> {
+    /// Its process has ended, though nobody asked for that, or does so within this time: who, and how.
+    async fn died(&self, patience: Duration) -> Option<String> {
         let mut process = self.process.as_ref()?.lock().await;
-        let how = process.ends_within(Duration::from_millis(200)).await?;
-        Some(format!("{} died: {how}", process.name()))
-    }
-
-    /// Its process has ended by now, though nobody asked for that: who, and how.
-    async fn ended(&self) -> Option<String> {
-        let mut process = self.process.as_ref()?.lock().await;
-        let how = process.died()?;
+        let how = process.ends_within(patience).await?;
         Some(format!("{} died: {how}", process.name()))
     }
 
@@ -174,20 +167,10 @@ impl Stage {
         words
     }
 
-    /// One of the subjects has ended, or is about to: who, and how.
-    pub async fn died(&self) -> Option<String> {
+    /// One of the subjects has ended, or does so within this time: who, and how.
+    pub async fn died(&self, patience: Duration) -> Option<String> {
         for subject in [&self.function, &self.proxy].into_iter().flatten() {
-            if let Some(how) = subject.died().await {
-                return Some(how);
-            }
-        }
-        None
-    }
-
-    /// One of the subjects has ended by now: who, and how.
-    pub async fn ended(&self) -> Option<String> {
-        for subject in [&self.function, &self.proxy].into_iter().flatten() {
-            if let Some(how) = subject.ended().await {
+            if let Some(how) = subject.died(patience).await {
                 return Some(how);
             }
         }

@@ -1,19 +1,13 @@
 //! What an entity spec must be.
 
-use crate::scenario::service::EntityType;
-use cloudstate_protocol::cloudstate::EntitySpec;
+use crate::model::spec::{SERVICES, Service};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
+use cloudstate_protocol::cloudstate::{Entity, EntitySpec};
+use cloudstate_protocol::names::{ACTION, ENTITY_TYPES};
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorSet;
 use std::collections::BTreeSet;
-
-const TYPES: [&str; 4] = [
-    "cloudstate.eventsourced.EventSourced",
-    "cloudstate.valueentity.ValueEntity",
-    "cloudstate.crdt.Crdt",
-    "cloudstate.action.ActionProtocol",
-];
 
 /// Each requirement that was checked, with what is wrong, if anything.
 pub fn check(spec: &EntitySpec) -> Vec<(&'static str, Option<String>)> {
@@ -68,7 +62,7 @@ fn types(spec: &EntitySpec) -> Option<String> {
     let unknown = spec
         .entities
         .iter()
-        .find(|entity| !TYPES.contains(&entity.entity_type.as_str()))?;
+        .find(|entity| !ENTITY_TYPES.contains(&entity.entity_type.as_str()))?;
     Some(format!(
         "{} has the unknown entity type {:?}",
         unknown.service_name, unknown.entity_type
@@ -79,7 +73,7 @@ fn persistence(spec: &EntitySpec) -> Option<String> {
     let stateful = spec
         .entities
         .iter()
-        .filter(|entity| entity.entity_type != TYPES[3]);
+        .filter(|entity| entity.entity_type != ACTION);
     let empty = stateful
         .into_iter()
         .find(|entity| entity.persistence_id.is_empty())?;
@@ -113,68 +107,32 @@ fn services(spec: &EntitySpec) -> Option<String> {
     ))
 }
 
-const MODELS: [(&str, &str); 6] = [
-    (
-        "cloudstate.tck.model.valueentity.ValueEntityTckModel",
-        "value-entity-tck-model",
-    ),
-    (
-        "cloudstate.tck.model.valueentity.ValueEntityTwo",
-        "value-entity-tck-model-two",
-    ),
-    (
-        "cloudstate.tck.model.valueentity.ValueEntityConfigured",
-        "value-entity-configured",
-    ),
-    (
-        "cloudstate.tck.model.EventSourcedTckModel",
-        "event-sourced-tck-model",
-    ),
-    ("cloudstate.tck.model.EventSourcedTwo", "event-sourced-two"),
-    (
-        "cloudstate.tck.model.EventSourcedConfigured",
-        "event-sourced-configured",
-    ),
-];
-
-fn model_persistence(spec: &EntitySpec) -> Option<String> {
-    spec.entities.iter().find_map(|entity| {
-        let (_, expected) = MODELS
-            .iter()
-            .find(|(service, _)| *service == entity.service_name)?;
-        let announced = &entity.persistence_id;
-        (announced != expected).then(|| {
-            format!(
-                "{} has the persistence id {announced:?}, not {expected:?}",
-                entity.service_name
-            )
-        })
+/// What is announced as one of the kit's services, with that service.
+fn models(spec: &EntitySpec) -> impl Iterator<Item = (&Entity, &'static Service)> {
+    spec.entities.iter().filter_map(|entity| {
+        let mut all = SERVICES.into_iter();
+        let service = all.find(|service| service.name == entity.service_name)?;
+        Some((entity, service))
     })
 }
 
-/// The models that store nothing.
-const ACTIONS: [&str; 2] = [
-    "cloudstate.tck.model.action.ActionTckModel",
-    "cloudstate.tck.model.action.ActionTwo",
-];
+fn model_persistence(spec: &EntitySpec) -> Option<String> {
+    let mut stateful = models(spec).filter(|(_, model)| !model.persistence_id.is_empty());
+    let (entity, model) =
+        stateful.find(|(entity, model)| entity.persistence_id != model.persistence_id)?;
+    Some(format!(
+        "{} has the persistence id {:?}, not {:?}",
+        entity.service_name, entity.persistence_id, model.persistence_id
+    ))
+}
 
 fn model_types(spec: &EntitySpec) -> Option<String> {
-    let names = MODELS.map(|(service, _)| service);
-    let model = |service: &str| names.iter().chain(&ACTIONS).any(|name| *name == service);
-    let models = spec
-        .entities
-        .iter()
-        .filter(|entity| model(&entity.service_name));
-    models.into_iter().find_map(|entity| {
-        let expected = EntityType::of(&entity.service_name)?.name();
-        let announced = &entity.entity_type;
-        (announced != expected).then(|| {
-            format!(
-                "{} has the entity type {announced:?}, not {expected:?}",
-                entity.service_name
-            )
-        })
-    })
+    let (entity, model) =
+        models(spec).find(|(entity, model)| entity.entity_type != model.entity_type)?;
+    Some(format!(
+        "{} has the entity type {:?}, not {:?}",
+        entity.service_name, entity.entity_type, model.entity_type
+    ))
 }
 
 /// The models that ask for a passivation timeout of 100 milliseconds.

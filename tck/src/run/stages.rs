@@ -384,26 +384,24 @@ impl Stages {
 
     /// After a subject died: everything is started anew.
     pub async fn revive(&self) -> Result<(), StageError> {
-        for stage in [Some(&self.shared), self.brief.as_ref()]
-            .into_iter()
-            .flatten()
-        {
+        for stage in self.all_shared() {
             stage.revive(READY).await?;
         }
         Ok(())
     }
 
-    /// A subject that all share has ended: who, and how.
-    pub async fn ended(&self) -> Option<String> {
-        for stage in [Some(&self.shared), self.brief.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            if let Some(how) = stage.ended().await {
+    /// A subject that all share has ended by now: who, and how.
+    pub async fn died(&self) -> Option<String> {
+        for stage in self.all_shared() {
+            if let Some(how) = stage.died(Duration::ZERO).await {
                 return Some(how);
             }
         }
         None
+    }
+
+    fn all_shared(&self) -> impl Iterator<Item = &Stage> {
+        std::iter::once(&self.shared).chain(&self.brief)
     }
 
     pub fn service_info(&self) -> Option<Vec<(String, String)>> {
@@ -439,10 +437,7 @@ impl Stages {
     }
 
     pub async fn close(&self) {
-        for stage in [Some(&self.shared), self.brief.as_ref()]
-            .into_iter()
-            .flatten()
-        {
+        for stage in self.all_shared() {
             stage.stop().await;
         }
     }

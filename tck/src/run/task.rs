@@ -15,7 +15,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Within which a process that closed its connections has ended.
+const DEATH: Duration = Duration::from_millis(200);
 
 /// A scenario that can be played in a role.
 #[derive(Debug)]
@@ -152,7 +155,10 @@ impl Task {
         }
         let judgement = judge::judge(&script, &transcript);
         let suspect = !self.own_subject && judgement.verdict() != Verdict::Pass;
-        let died = if suspect { stage.died().await } else { None };
+        let died = match suspect {
+            true => stage.died(DEATH).await,
+            false => None,
+        };
         let mut result = self.result(&script, &transcript, &judgement);
         if judgement.verdict() != Verdict::Pass {
             // Paths below the working directory say nothing to whoever reads the report elsewhere.

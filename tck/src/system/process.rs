@@ -256,7 +256,10 @@ impl Managed {
     ///
     /// A process that dies closes its connections first: who sees them break and asks at once may be too early.
     pub async fn ends_within(&mut self, patience: Duration) -> Option<String> {
-        timeout(patience, self.ends()).await.ok()
+        match self.died() {
+            Some(_) => Some(self.ends().await),
+            None => timeout(patience, self.ends()).await.ok(),
+        }
     }
 
     /// Waits until it ends by itself: how. All it said is in the log then.
