@@ -190,7 +190,7 @@ impl Play {
                 _ => false,
             };
             if of_call && self.done[index].is_none() {
-                self.complete(index, entry, 0);
+                self.made(index, entry);
             }
         }
     }
