@@ -11,37 +11,19 @@ pub mod relay;
 pub mod stage;
 mod standin;
 
-use crate::play::script::Script;
+use crate::party::{Party, Role};
 use crate::play::{Act, Play};
-use crate::scenario::service::EntityType;
-use crate::scenario::{Fault, Party, Role};
+use crate::protocol::EntityType;
+use crate::scenario::Fault;
+use crate::script::Script;
 use crate::transcript::{Entry, Hop, Lost, Recorder, StreamId, Transcript, What};
 use crate::wire::{Called, Connection, Event, HangUp, Receiver, Sender};
 use bytes::Bytes;
-use cloudstate_protocol::cloudstate::ProxyInfo;
 use stage::Stage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// What the kit says of itself when it plays the proxy.
-pub fn proxy_info() -> ProxyInfo {
-    ProxyInfo {
-        protocol_major_version: 0,
-        protocol_minor_version: 2,
-        proxy_name: "cloudstate-tck".to_owned(),
-        proxy_version: env!("CARGO_PKG_VERSION").to_owned(),
-        supported_entity_types: [
-            "cloudstate.eventsourced.EventSourced",
-            "cloudstate.valueentity.ValueEntity",
-            "cloudstate.crdt.Crdt",
-            "cloudstate.action.ActionProtocol",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    }
-}
 
 /// How long the kit waits, and how much it takes.
 #[derive(Clone, Copy, Debug)]
@@ -523,7 +505,7 @@ pub async fn unary<M: prost::Message + Default>(
         .unary(path, Bytes::from(request.encode_to_vec()))
         .await;
     if status.code != 0 {
-        let code = crate::play::expand::status_name(status.code);
+        let code = crate::status::status_name(status.code);
         return Err(format!("{path} ended with {code} {}", status.message));
     }
     match messages.as_slice() {

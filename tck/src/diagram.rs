@@ -8,8 +8,9 @@ mod seen;
 mod svg;
 mod text;
 
-use crate::judge::Finding;
-use crate::scenario::{Party, Role, Scenario};
+use crate::finding::Finding;
+use crate::party::{Party, Role};
+use crate::scenario::Scenario;
 use crate::transcript::decode::Decoder;
 use crate::transcript::{Entry, Transcript};
 

@@ -9,10 +9,11 @@
 //! harness::main(system).exit()
 //! ```
 
-use crate::judge::Verdict;
+use crate::finding::Verdict;
+use crate::party::Role;
 use crate::report::{Outcome, Report, ScenarioResult, paint::Paint, terminal};
 use crate::run::{self, RunOptions};
-use crate::scenario::{Role, Scenario, read};
+use crate::scenario::{Scenario, read};
 use crate::system::System;
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,15 +4,13 @@
 //! the one that the step (or scenario) verifies, or else the one that holds for that kind of message.
 
 pub mod contents;
-pub mod finding;
+pub mod invariants;
 
-pub use finding::{Finding, Mismatch, Severity, Verdict};
-
-use crate::invariants;
-use crate::play::script::{MoveKind, Origin, Script};
+use crate::finding::{Finding, Mismatch, Severity, Verdict};
+use crate::party::{Party, Role};
 use crate::play::{Play, Stop, Stream};
 use crate::requirement::{Level, Requirements};
-use crate::scenario::{Party, Role};
+use crate::script::{MoveKind, Origin, Script};
 use crate::transcript::{Transcript, What};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -468,7 +466,7 @@ fn unexpected_requirement(bench: &Bench<'_>, entry: u64, from: Party) -> &'stati
 
 /// The last thing that the function sent on the entry's stream was a failure inside a reply.
 fn failed_before(bench: &Bench<'_>, entry: u64) -> bool {
-    use crate::play::protocol::{FromFunction, read_out};
+    use crate::protocol::{FromFunction, read_out};
     let entity_type = |stream| bench.case.play.entity_type(stream);
     let entries = &bench.case.transcript.entries;
     let Some(this) = usize::try_from(entry).ok().and_then(|at| entries.get(at)) else {

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod event_sourced;
 pub mod function;
+pub mod oracle;
 mod outcome;
 pub mod session;
 pub mod spec;
@@ -12,8 +13,8 @@ pub use outcome::Action;
 
 pub(crate) use cloudstate_protocol::payload::pack;
 
+use crate::services::Service;
 use cloudstate_protocol::payload::{PayloadError, unpack};
-use spec::Service;
 
 /// What a model cannot make sense of. A proxy that obeys the protocol never causes one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

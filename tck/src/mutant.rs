@@ -16,7 +16,8 @@ pub use path::Path;
 pub use read::read;
 pub use way::Way;
 
-use crate::scenario::{Node, Party, Source, SourceError, Span};
+use crate::party::Party;
+use crate::yaml::{Node, Source, SourceError, Span};
 use bytes::Bytes;
 use std::ops::RangeInclusive;
 use std::sync::Arc;

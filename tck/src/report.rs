@@ -16,9 +16,9 @@ pub mod time;
 
 pub use exit_code::ExitCode;
 
-use crate::judge::{Finding, Severity, Verdict};
+use crate::finding::{Finding, Severity, Verdict};
+use crate::party::{Party, Role};
 use crate::requirement::{Level, Requirement};
-use crate::scenario::{Party, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;

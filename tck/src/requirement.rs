@@ -3,7 +3,7 @@
 //! A paragraph of a chapter that starts with a name in bold code is one: its first sentence has one keyword and
 //! one party that it binds. The chapters are embedded, so the program needs no files.
 
-use crate::scenario::Party;
+use crate::party::Party;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 

@@ -4,14 +4,16 @@ mod mutants;
 mod stages;
 mod task;
 
-use crate::play::expand;
+use crate::finding;
+use crate::party::Role;
 use crate::report::{
     Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
 };
 use crate::requirement::Requirements;
-use crate::scenario::{Fault, Raw, Role, Scenario, StepKind, check};
-use crate::system::{Setting, System, Waivers};
-use crate::{cast, explore, judge};
+use crate::scenario::Scenario;
+use crate::script::expand;
+use crate::system::{System, Waivers};
+use crate::{cast, explore};
 use cast::Limits;
 pub use mutants::{Fate, Fates, mutants};
 pub use stages::StageError;
@@ -61,24 +63,6 @@ pub enum Progress<'a> {
     Role(Role, usize),
     /// A scenario is over.
     Ended(&'a ScenarioResult),
-}
-
-/// Does this scenario change or kill its subject, so that it needs one of its own?
-pub fn needs_own_subject(scenario: &Scenario) -> bool {
-    let set = |need: &String| Setting::of(need).is_some();
-    let mut own = scenario.spec.is_some() || scenario.needs.iter().any(set);
-    check::each(&scenario.chart, &mut |step| {
-        own |= matches!(
-            step.kind,
-            StepKind::Kill(_)
-                | StepKind::Start(_)
-                | StepKind::Raw {
-                    what: Raw::Fault(Fault::Disconnects | Fault::GoesAway),
-                    ..
-                }
-        );
-    });
-    own
 }
 
 /// Runs everything and reports.
@@ -169,7 +153,7 @@ async fn played_alone(
         stages.revive().await?;
         all.push((task.play(stages).await, how));
     }
-    let passed = |played: &Played| played.judgement.verdict() == judge::Verdict::Pass;
+    let passed = |played: &Played| played.judgement.verdict() == finding::Verdict::Pass;
     let unexplained = all.iter().all(|(played, _)| passed(played));
     for (mut played, how) in all {
         if unexplained {
@@ -295,7 +279,7 @@ async fn generated(
     }
     let mut failed = Vec::new();
     play_all(tasks, stages, jobs, &mut |task, played| {
-        if played.judgement.verdict() >= judge::Verdict::Inconclusive {
+        if played.judgement.verdict() >= finding::Verdict::Inconclusive {
             failed.push((task.scenario.name(), played));
         } else {
             collected.add(options, played, progress);
@@ -316,7 +300,7 @@ async fn generated(
 
 fn doubt(result: &mut ScenarioResult, why: String) {
     result.outcome = Outcome::Ran {
-        verdict: judge::Verdict::Inconclusive,
+        verdict: finding::Verdict::Inconclusive,
     };
     result.error = Some(why);
 }
@@ -326,7 +310,7 @@ impl Collected {
     fn doubt(&mut self, role: Role, how: &str) {
         let passed = |result: &&mut ScenarioResult| {
             let ran = Outcome::Ran {
-                verdict: judge::Verdict::Pass,
+                verdict: finding::Verdict::Pass,
             };
             result.role == role && result.outcome == ran
         };
@@ -351,7 +335,7 @@ impl Collected {
             options.named, result.role, result.name
         );
         let failed =
-            matches!(result.outcome, Outcome::Ran { verdict } if verdict != judge::Verdict::Pass);
+            matches!(result.outcome, Outcome::Ran { verdict } if verdict != finding::Verdict::Pass);
         if let (true, Some(folder)) = (failed, &options.transcripts) {
             match task::write_transcript(folder, &result, &played.scenario, &played.transcript) {
                 Ok(path) => result.transcript = Some(path),

@@ -6,6 +6,7 @@
 
 mod launch;
 mod log;
+mod own;
 pub(crate) mod ports;
 mod process;
 mod read;
@@ -14,14 +15,18 @@ mod setting;
 mod tests;
 mod waivers;
 
+use crate::party;
 pub use launch::{Launch, StartError};
+pub use own::needs_own_subject;
 pub use ports::Port;
 pub use process::{Managed, connects};
 pub use setting::Setting;
 pub use waivers::{Waiver, Waivers, glob};
 
-use crate::scenario::check::FEATURES;
-use crate::scenario::{self, Role, Scenario, Source, SourceError};
+use crate::party::Role;
+use crate::scenario::Scenario;
+use crate::scenario::keys::FEATURES;
+use crate::yaml::{Source, SourceError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -338,7 +343,7 @@ impl System {
     pub fn process(
         &self,
         party: &Party,
-        name: scenario::Party,
+        name: party::Party,
         values: &[(&str, String)],
     ) -> Result<Managed, StartError> {
         let launch = Launch::new(&party.command, &party.env, self.directory(party), values);

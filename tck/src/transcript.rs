@@ -9,7 +9,7 @@ pub mod file;
 pub(crate) mod samples;
 pub mod text;
 
-use crate::scenario::{Party, Role};
+use crate::party::{Party, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

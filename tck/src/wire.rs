@@ -3,6 +3,7 @@
 //!
 //! Messages are bytes here; what they mean is decided above. See the gRPC over HTTP/2 specification.
 
+use crate::protocol::MESSAGE_LIMIT;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
@@ -20,9 +21,6 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
-
-/// A gRPC message may not be larger; a peer that announces more is cut off. 64 MiB.
-pub const MESSAGE_LIMIT: usize = 64 << 20;
 
 /// Messages that wait to be written to one stream before the sender has to wait.
 const QUEUE: usize = 256;

@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use cloudstate_tck::check;
 use cloudstate_tck::requirement::Requirements;
-use cloudstate_tck::scenario::{Scenario, Source, SourceError, check, read, schema, write};
+use cloudstate_tck::scenario::{Scenario, read, schema, write};
+use cloudstate_tck::yaml::{Source, SourceError};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

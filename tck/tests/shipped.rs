@@ -1,9 +1,11 @@
 //! The scenarios that the kit ships: they read, they check, they agree with the model, they survive being
 //! written and read again, and the titles of the kit before this one are all answered for.
 
+use cloudstate_tck::check;
 use cloudstate_tck::mutant::Mutant;
 use cloudstate_tck::requirement::{Level, Requirements};
-use cloudstate_tck::scenario::{Scenario, Source, check, read, write};
+use cloudstate_tck::scenario::{Scenario, read, write};
+use cloudstate_tck::yaml::Source;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

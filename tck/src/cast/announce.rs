@@ -1,8 +1,8 @@
 //! What a chart announces instead of the kit's own entity spec.
 
-use crate::model::spec::descriptor_pool;
 use crate::scenario::message::{self, Scope};
-use crate::scenario::{Node, Value};
+use crate::services::descriptor_pool;
+use crate::yaml::{Node, Value};
 use cloudstate_protocol::cloudstate::{Entity, EntitySpec};
 use cloudstate_protocol::descriptors::descriptor_set_of;
 

@@ -7,12 +7,14 @@
 use super::announce::laid_over;
 use super::standin;
 use super::{Arrival, Mailbox};
-use crate::play::protocol::{self, FromProxy};
-use crate::play::script::Script;
-use crate::scenario::Node;
-use crate::scenario::service::EntityType;
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::FromProxy;
+use crate::script::Script;
+use crate::system;
 use crate::system::Port;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
+use crate::yaml::Node;
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo, UserFunctionError};
 use prost::Message as _;
@@ -194,7 +196,7 @@ impl Door {
             .iter()
             .map(|call| call.payload.clone())
             .collect();
-        let exclusive = crate::run::needs_own_subject(&script.scenario);
+        let exclusive = system::needs_own_subject(&script.scenario);
         let actions = script
             .has_actions()
             .then(|| script.scenario.service.clone());

@@ -2,7 +2,7 @@
 //! and the processes, if the kit started them.
 
 use super::door::Door;
-use crate::scenario::Party;
+use crate::party::Party;
 use crate::system::{Managed, StartError};
 use crate::wire::Connection;
 use std::io;

@@ -1,9 +1,11 @@
 //! The model answers in place of the kit's user function: late effects, old entities, whatever no scenario waits
 //! for.
 
-use crate::play::oracle::{self, Entity};
-use crate::play::protocol::{self, Command, FromProxy, Kind};
-use crate::scenario::service::EntityType;
+use crate::model::oracle;
+use crate::model::oracle::Entity;
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::{Command, FromProxy, Kind};
 use crate::wire::{Called, Event};
 use prost_types::Any;
 

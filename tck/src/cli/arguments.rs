@@ -1,7 +1,7 @@
 //! What can be written on the command line, and the help that explains it.
 
+use crate::party::Role;
 use crate::report::ExitCode;
-use crate::scenario::Role;
 use crate::system::address;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -2,10 +2,12 @@
 
 use super::Fault;
 use super::arguments::Selection;
+use crate::check;
 use crate::requirement::Requirements;
-use crate::scenario::source::read_at_most;
-use crate::scenario::{Answer, Call, Scenario, Source, SourceError, Step, StepKind, check, read};
+use crate::scenario::{Answer, Call, Scenario, Step, StepKind, read};
 use crate::system::glob;
+use crate::yaml::source::read_at_most;
+use crate::yaml::{Source, SourceError};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -3,14 +3,16 @@
 use super::catalog::{Catalog, read_text};
 use super::{Console, Fault, arguments, show};
 use crate::judge;
-use crate::play::expand;
+use crate::party::Role;
 use crate::report::{
     ExitCode, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo,
 };
 use crate::requirement::Requirements;
-use crate::scenario::{Role, Scenario, Source, read};
+use crate::scenario::{Scenario, read};
+use crate::script::expand;
 use crate::transcript::file::{self, Saved};
 use crate::transcript::text;
+use crate::yaml::Source;
 use crate::{diagram, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -3,11 +3,14 @@
 use super::arguments::{self, ListFormat};
 use super::catalog::{Catalog, closest, did_you_mean, requirements};
 use super::{Console, Fault};
+use crate::check;
+use crate::party::Role;
 use crate::report::ExitCode;
-use crate::report::paint::{Paint, wrap};
+use crate::report::paint::Paint;
 use crate::requirement::{Level, Requirement, Requirements};
-use crate::scenario::{Role, Scenario, check};
+use crate::scenario::Scenario;
 use crate::system::glob;
+use crate::text::wrap;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;

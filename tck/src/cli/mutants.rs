@@ -5,11 +5,12 @@ use super::arguments::{self, ListFormat, Subject};
 use super::catalog::{Catalog, closest, did_you_mean, problems, source};
 use super::{Console, Fault, runtime, subject};
 use crate::mutant::Mutant;
+use crate::party::Party;
 use crate::report::ExitCode;
-use crate::report::paint::{Paint, clean, cut, wrap};
+use crate::report::paint::Paint;
 use crate::run::{self, Fate, Fates};
-use crate::scenario::Party;
 use crate::system::{System, glob};
+use crate::text::{clean, cut, wrap};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 

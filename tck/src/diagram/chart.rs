@@ -4,9 +4,11 @@
 //! an answer asks for (side effects, a forward) is judged there and not carried out.
 
 use super::{Line, Row};
-use crate::report::paint::{cut, grouped};
+use crate::party::{Party, Role};
 use crate::scenario::message::flow;
-use crate::scenario::{Answer, Call, Node, Party, Raw, Role, Scenario, Step, StepKind, Stream};
+use crate::scenario::{Answer, Call, Raw, Scenario, Step, StepKind, Stream};
+use crate::text::{cut, grouped};
+use crate::yaml::Node;
 use Party::{Client, Function, Proxy};
 
 /// Characters of one paragraph; scenarios may send megabytes.

@@ -1,9 +1,9 @@
 //! What happened, as rows: entries of a transcript, and below them what is wrong with them.
 
 use super::{Line, Row};
-use crate::judge::{Finding, Mismatch};
-use crate::report::paint::cut;
-use crate::scenario::Party;
+use crate::finding::{Finding, Mismatch};
+use crate::party::Party;
+use crate::text::cut;
 use crate::transcript::text::{describe, receiver};
 use crate::transcript::{Entry, Hop, What};
 

@@ -1,8 +1,8 @@
 //! Rows drawn as an SVG image, for pages.
 
 use super::{Heads, Line, Row};
-use crate::report::paint::{clean, grouped, wrap};
-use crate::scenario::Party;
+use crate::party::Party;
+use crate::text::{clean, grouped, wrap};
 use std::fmt::Write as _;
 
 /// Height of one line of text.

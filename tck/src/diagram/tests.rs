@@ -1,10 +1,11 @@
 //! Approved drawings.
 
 use super::*;
-use crate::judge::{Mismatch, Severity};
-use crate::scenario::{Source, read};
+use crate::finding::{Mismatch, Severity};
+use crate::scenario::read;
 use crate::transcript::samples::{self, decode, message};
 use crate::transcript::{Hop, What};
+use crate::yaml::Source;
 use std::sync::Arc;
 
 /// Charts that together use every word of the language.

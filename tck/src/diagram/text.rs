@@ -1,8 +1,8 @@
 //! Rows drawn with box-drawing characters, at most 100 columns wide.
 
 use super::{Heads, Line, Row};
-use crate::report::paint::{clean, grouped, wrap};
-use crate::scenario::Party;
+use crate::party::Party;
+use crate::text::{clean, grouped, wrap};
 
 /// Columns of a drawing.
 const WIDTH: usize = 100;

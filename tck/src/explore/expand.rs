@@ -3,18 +3,19 @@
 mod action;
 
 use super::generate::{Ask, Input, Plan, Target, Text};
-use crate::model::spec::{self, Service, descriptor_pool};
-use crate::play::oracle::Entity;
-use crate::play::protocol::{Reply, answer_of};
+use crate::model::oracle::Entity;
+use crate::protocol::Reply;
+use crate::scenario::GENERATED as SUITE;
+use crate::scenario::form::answer_of;
 use crate::scenario::message::{self, Scope};
-use crate::scenario::{Answer, Call, Node, Scenario, Source, Span, Step, StepKind, Stream, Value};
+use crate::scenario::{Answer, Call, Scenario, Step, StepKind, Stream};
+use crate::services;
+use crate::services::{Service, descriptor_pool};
+use crate::yaml::{Node, Source, Span, Value};
 use cloudstate_protocol::payload::protobuf_type_url;
 use prost::Message as _;
 use prost_types::Any;
 use std::sync::Arc;
-
-/// The suite of all generated scenarios.
-pub const SUITE: &str = "generated";
 
 /// The scenario of these inputs.
 pub fn expand(id: String, title: String, plan: &Plan) -> Scenario {
@@ -61,20 +62,20 @@ struct Models {
 }
 
 static EVENT_SOURCED: Models = Models {
-    model: &spec::EVENT_SOURCED_MODEL,
-    two: &spec::EVENT_SOURCED_TWO,
+    model: &services::EVENT_SOURCED_MODEL,
+    two: &services::EVENT_SOURCED_TWO,
     value: ("emit", "value"),
 };
 
 static VALUE_ENTITY: Models = Models {
-    model: &spec::VALUE_ENTITY_MODEL,
-    two: &spec::VALUE_ENTITY_TWO,
+    model: &services::VALUE_ENTITY_MODEL,
+    two: &services::VALUE_ENTITY_TWO,
     value: ("update", "value"),
 };
 
 static ACTION: Models = Models {
-    model: &spec::ACTION_MODEL,
-    two: &spec::ACTION_TWO,
+    model: &services::ACTION_MODEL,
+    two: &services::ACTION_TWO,
     value: ("reply", "message"),
 };
 

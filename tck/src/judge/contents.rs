@@ -3,16 +3,22 @@
 mod deadline;
 mod metadata;
 
-use super::{Bench, Mismatch, Objection};
-use crate::play::expand::{DEADLINE_EXCEEDED, STATUS, UNKNOWN, status_name};
-use crate::play::protocol::{self, FromFunction, FromProxy};
-use crate::play::script::{CallPlan, MoveKind, Origin, Place, Returns};
-use crate::play::{Activation, Aligned, Stream, replay_of};
+use super::{Bench, Objection};
+use crate::finding::Mismatch;
+use crate::party::Party;
+use crate::play::{Activation, Aligned, Stream};
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::{FromFunction, FromProxy};
 use crate::requirement::{Level, Requirements};
 use crate::scenario::message::{self, NOTHING, Scope};
-use crate::scenario::service::EntityType;
-use crate::scenario::{Node, Party, Span, Value};
+use crate::scenario::replay::replay_of;
+use crate::script;
+use crate::script::{CallPlan, MoveKind, Origin, Place, Returns};
+use crate::services;
+use crate::status::{DEADLINE_EXCEEDED, STATUS, UNKNOWN, status_name};
 use crate::transcript::What;
+use crate::yaml::{Node, Span, Value};
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use cloudstate_protocol::cloudstate::{EntitySpec, UserFunctionError};
@@ -94,7 +100,9 @@ fn differs(path: &str, expected: impl ToString, received: impl ToString) -> Mism
 
 fn entity_type_at(place: &Place) -> EntityType {
     match place {
-        Place::Entity(key) => EntityType::of(&key.service).unwrap_or(EntityType::EventSourced),
+        Place::Entity(key) => {
+            services::entity_type(&key.service).unwrap_or(EntityType::EventSourced)
+        }
         Place::Call(_) => EntityType::Action,
     }
 }
@@ -161,7 +169,7 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     }
     if !call.kind.streams_in() {
         let payload = command.payload.unwrap_or_default();
-        let wanted = protocol::payload(call, &[]).type_url;
+        let wanted = script::payload(call, &[]).type_url;
         all.push((
             "commands.payload-type",
             "payload.type_url",
@@ -227,7 +235,7 @@ fn delivered(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan, request:
         return;
     };
     let payload = message.payload.unwrap_or_default();
-    let wanted = protocol::payload(call, &[]).type_url;
+    let wanted = script::payload(call, &[]).type_url;
     let unchanged = "commands.payload-unchanged";
     let all = vec![
         (
@@ -337,7 +345,7 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     if answer.failure.is_some() && call.key.is_some() {
         answer.restart.get_or_insert_with(either_restart);
     }
-    let node = protocol::answer_node(script, call, &answer, aligned.command_id, None);
+    let node = script::answer_node(script, call, &answer, aligned.command_id, None);
     let mismatches = mismatches(
         bench,
         aligned,
@@ -544,7 +552,7 @@ fn replayed(bench: &Bench<'_>, aligned: &Aligned) -> bool {
 fn mismatches(bench: &Bench<'_>, aligned: &Aligned, node: &Node, name: &str) -> Vec<Mismatch> {
     let script = bench.case.script;
     let bytes = bytes_of(bench, aligned.entry);
-    let Some(descriptor) = crate::model::spec::descriptor_pool().get_message_by_name(name) else {
+    let Some(descriptor) = crate::services::descriptor_pool().get_message_by_name(name) else {
         return vec![differs("", name, "a type that the kit doesn't know")];
     };
     match DynamicMessage::decode(descriptor.clone(), bytes) {
@@ -680,7 +688,7 @@ fn spec(bench: &mut Bench<'_>, aligned: &Aligned, node: Option<&Node>) {
             );
         }
     };
-    let mut problems = crate::invariants::discovery::check(&spec);
+    let mut problems = crate::judge::invariants::discovery::check(&spec);
     problems.push(("discovery.repeatable", changed(bench, aligned, &spec)));
     for (requirement, problem) in problems {
         if names.iter().any(|name| name == requirement) {

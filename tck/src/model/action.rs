@@ -4,80 +4,17 @@
 //! iterator: the model function sends a response before it makes the next.
 
 use super::outcome::{Action, side_effect};
-use super::spec::{self, Part, Service};
 use super::{ModelError, unpack};
+use crate::protocol::EntityType;
+use crate::protocol::Kind;
+use crate::services;
+use crate::services::{Part, Service};
 use cloudstate_protocol::action::ActionResponse;
 use cloudstate_protocol::action::action_response::Response as Member;
 use cloudstate_protocol::cloudstate::{SideEffect, client_action};
-use cloudstate_protocol::names;
 use cloudstate_protocol::tck::model::action::process_step::Step;
 use cloudstate_protocol::tck::model::action::{OtherRequest, ProcessGroup, Request, Response};
-use prost_reflect::MethodDescriptor;
 use prost_types::Any;
-
-/// Which of the four calls a method is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// One request, one response.
-    #[default]
-    Unary,
-    /// Many requests, one response.
-    StreamedIn,
-    /// One request, many responses.
-    StreamedOut,
-    /// Many requests, many responses.
-    Streamed,
-}
-
-impl Kind {
-    /// All four.
-    pub const ALL: [Kind; 4] = [
-        Kind::Unary,
-        Kind::StreamedIn,
-        Kind::StreamedOut,
-        Kind::Streamed,
-    ];
-
-    /// By the streaming flags of a method.
-    pub fn of(method: &MethodDescriptor) -> Kind {
-        match (method.is_client_streaming(), method.is_server_streaming()) {
-            (false, false) => Kind::Unary,
-            (true, false) => Kind::StreamedIn,
-            (false, true) => Kind::StreamedOut,
-            (true, true) => Kind::Streamed,
-        }
-    }
-
-    /// The path of the user function's call.
-    pub fn path(self) -> &'static str {
-        match self {
-            Kind::Unary => "/cloudstate.action.ActionProtocol/handleUnary",
-            Kind::StreamedIn => "/cloudstate.action.ActionProtocol/handleStreamedIn",
-            Kind::StreamedOut => "/cloudstate.action.ActionProtocol/handleStreamedOut",
-            Kind::Streamed => "/cloudstate.action.ActionProtocol/handleStreamed",
-        }
-    }
-
-    /// The method of the model.
-    pub fn method(self) -> &'static str {
-        match self {
-            Kind::Unary => "ProcessUnary",
-            Kind::StreamedIn => "ProcessStreamedIn",
-            Kind::StreamedOut => "ProcessStreamedOut",
-            Kind::Streamed => "ProcessStreamed",
-        }
-    }
-
-    /// The client sends any number of requests.
-    pub fn streams_in(self) -> bool {
-        matches!(self, Kind::StreamedIn | Kind::Streamed)
-    }
-
-    /// The function sends any number of responses.
-    pub fn streams_out(self) -> bool {
-        matches!(self, Kind::StreamedOut | Kind::Streamed)
-    }
-}
 
 /// A method of a TCK action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +38,7 @@ impl Method {
     /// # Errors
     /// There is no such service, or it has no such method.
     pub fn named(service: &str, method: &str) -> Result<Method, ModelError> {
-        let service = Service::named(service, names::ACTION)
+        let service = Service::named(service, EntityType::Action)
             .ok_or_else(|| ModelError::Service(service.to_owned()))?;
         let methods: Vec<(&'static str, Kind)> = match service.part {
             Part::Model => Kind::ALL.map(|kind| (kind.method(), kind)).to_vec(),
@@ -202,7 +139,7 @@ impl Outcome {
     }
 
     fn carry_out(&mut self, step: Step) {
-        let two = &spec::ACTION_TWO;
+        let two = &services::ACTION_TWO;
         let other = |id| OtherRequest { id };
         self.action = Some(match step {
             Step::Reply(reply) => Action::reply(&Response {

@@ -5,11 +5,12 @@
 //! compares every chart with it.
 
 use super::outcome::{Action, side_effect};
-use super::spec::{self, Service};
 use super::{ModelError, expect_method, expect_state, pack, unpack};
+use crate::protocol::EntityType;
+use crate::services;
+use crate::services::Service;
 use cloudstate_protocol::cloudstate::SideEffect;
 use cloudstate_protocol::eventsourced::EventSourcedReply;
-use cloudstate_protocol::names;
 use cloudstate_protocol::tck::model::request_action::Action as Wanted;
 use cloudstate_protocol::tck::model::{Persisted, Request, Response};
 use prost_types::Any;
@@ -41,7 +42,7 @@ pub struct Outcome {
 impl Entity {
     /// A fresh entity of an event sourced TCK service, or `None` if there is no service of this name.
     pub fn new(service: &str) -> Option<Entity> {
-        let service = Service::named(service, names::EVENT_SOURCED)?;
+        let service = Service::named(service, EntityType::EventSourced)?;
         Some(Entity {
             service,
             sequence: 0,
@@ -119,12 +120,12 @@ impl Entity {
                 }
                 Wanted::Forward(to) => {
                     forward = Some(Action::forward(
-                        &spec::EVENT_SOURCED_TWO,
+                        &services::EVENT_SOURCED_TWO,
                         &request_to(to.id),
                     ));
                 }
                 Wanted::Effect(on) => outcome.effects.push(side_effect(
-                    &spec::EVENT_SOURCED_TWO,
+                    &services::EVENT_SOURCED_TWO,
                     &request_to(on.id),
                     on.synchronous,
                 )),

@@ -36,7 +36,7 @@ pub async fn serve(
         spec: entity_spec(),
         shutdown: shutdown.clone(),
     };
-    let limit = crate::wire::MESSAGE_LIMIT;
+    let limit = crate::protocol::MESSAGE_LIMIT;
     let event_sourced = EventSourcedServer::new(function.clone())
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);

@@ -1,7 +1,7 @@
 //! (3) What the outcomes of all models have in common: what the client gets, and calls of a second service.
 
 use super::pack;
-use super::spec::Service;
+use crate::services::Service;
 use cloudstate_protocol::cloudstate::{self as protocol, ClientAction, SideEffect, client_action};
 use prost::Name;
 use prost_types::Any;

@@ -3,10 +3,11 @@
 //! As [`super::event_sourced`]: pure, and written from the specification of the services alone.
 
 use super::outcome::{Action, side_effect};
-use super::spec::{self, Service};
 use super::{ModelError, expect_method, expect_state, pack, unpack};
+use crate::protocol::EntityType;
+use crate::services;
+use crate::services::Service;
 use cloudstate_protocol::cloudstate::SideEffect;
-use cloudstate_protocol::names;
 use cloudstate_protocol::tck::model::valueentity::request_action::Action as Wanted;
 use cloudstate_protocol::tck::model::valueentity::{Persisted, Request, Response};
 use cloudstate_protocol::valueentity::value_entity_action::Action as StateAction;
@@ -45,7 +46,7 @@ pub enum Change {
 impl Entity {
     /// A fresh entity of a value entity TCK service, or `None` if there is no service of this name.
     pub fn new(service: &str) -> Option<Entity> {
-        let service = Service::named(service, names::VALUE_ENTITY)?;
+        let service = Service::named(service, EntityType::Value)?;
         Some(Entity {
             service,
             state: String::new(),
@@ -111,10 +112,13 @@ impl Entity {
                     change = Some(Change::Delete);
                 }
                 Wanted::Forward(to) => {
-                    forward = Some(Action::forward(&spec::VALUE_ENTITY_TWO, &request_to(to.id)));
+                    forward = Some(Action::forward(
+                        &services::VALUE_ENTITY_TWO,
+                        &request_to(to.id),
+                    ));
                 }
                 Wanted::Effect(on) => effects.push(side_effect(
-                    &spec::VALUE_ENTITY_TWO,
+                    &services::VALUE_ENTITY_TWO,
                     &request_to(on.id),
                     on.synchronous,
                 )),

@@ -1,9 +1,9 @@
 //! Paths to fields: `reply.events[0].Persisted.value`. Inside an `Any` the next step is the type of what it holds.
 
 use super::PACKAGE;
-use crate::model::spec::descriptor_pool;
 use crate::scenario::message::{self, Bindings, MessageError, Scope};
-use crate::scenario::{Node, Span, Value};
+use crate::services::descriptor_pool;
+use crate::yaml::{Node, Span, Value};
 use prost::Message as _;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value as Field,

@@ -2,11 +2,12 @@
 //! messages are checked against the types that go its way.
 
 use super::{Action, Direction, Mutant, PACKAGE, Path, Rule, Setting, When};
-use crate::model::spec::descriptor_pool;
-use crate::play::expand::STATUS;
+use crate::party::Party;
 use crate::requirement::Requirements;
 use crate::scenario::message::{self, Bindings, MessageError, Scope};
-use crate::scenario::{Node, Party, Source, SourceError, Span, Value, tree};
+use crate::services::descriptor_pool;
+use crate::status::STATUS;
+use crate::yaml::{Node, Source, SourceError, Span, Value, tree};
 use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
 use std::collections::BTreeSet;

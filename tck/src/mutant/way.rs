@@ -2,10 +2,10 @@
 
 use super::path::{held, named};
 use super::{Action, Direction, PACKAGE, Passing, Rule, Setting, When};
-use crate::model::spec::descriptor_pool;
-use crate::play::protocol::message_types;
-use crate::scenario::Node;
 use crate::scenario::message::{self, Bindings, Scope};
+use crate::services::descriptor_pool;
+use crate::services::message_types;
+use crate::yaml::Node;
 use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{

@@ -1,12 +1,20 @@
 //! What the kit does: the acts of its moves, and what they change.
 
-use super::protocol::{self, Command, FromFunction, FromProxy};
-use super::script::{CallPlan, Key, MoveKind, Place};
-use super::{Act, Draft, Exchange, Play, Queued, Stream, Track, expand, oracle};
+use super::{Act, Draft, Exchange, Play, Queued, Stream, Track};
+use crate::model::oracle;
+use crate::party::Party;
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::Key;
+use crate::protocol::{Command, FromFunction, FromProxy};
+use crate::scenario::Fault;
 use crate::scenario::message::{self, Scope};
-use crate::scenario::service::EntityType;
-use crate::scenario::{Fault, Node, Party};
+use crate::script;
+use crate::script::{CallPlan, MoveKind, Place};
+use crate::services;
+use crate::status::end_status;
 use crate::transcript::{Entry, Hop, StreamId, What};
+use crate::yaml::Node;
 use bytes::Bytes;
 use prost::Message as _;
 
@@ -199,7 +207,7 @@ impl Play {
             MoveKind::Discover(info) => {
                 let bytes = match info {
                     Some(node) => self.build(node, "cloudstate.ProxyInfo"),
-                    None => Bytes::from(crate::cast::proxy_info().encode_to_vec()),
+                    None => Bytes::from(crate::protocol::discovery::proxy_info().encode_to_vec()),
                 };
                 self.unary(protocol::DISCOVER, bytes, owner);
             }
@@ -275,8 +283,8 @@ impl Play {
                 1
             }
         };
-        let payload = protocol::payload(plan, &plan.payload);
-        let bytes = protocol.command(plan, id, Some(payload)).into();
+        let payload = script::payload(plan, &plan.payload);
+        let bytes = protocol.command(plan.command(id, Some(payload))).into();
         self.push(Draft::SendEntity(key, bytes), Some(index));
         true
     }
@@ -297,7 +305,7 @@ impl Play {
         };
         let bytes = match &plan.answer {
             Some(answer) => {
-                let node = protocol::answer_node(&script, plan, answer, id, Some(script.choice));
+                let node = script::answer_node(&script, plan, answer, id, Some(script.choice));
                 let entity_type = plan.entity_type.unwrap_or(EntityType::EventSourced);
                 self.build(&node, entity_type.message(Party::Function))
             }
@@ -312,7 +320,7 @@ impl Play {
 
     /// What the model says to a command, asked when it came.
     fn model_answers(&mut self, stream: StreamId, plan: &CallPlan) -> Option<protocol::Reply> {
-        let payload = protocol::payload(plan, &plan.payload);
+        let payload = script::payload(plan, &plan.payload);
         match self.streams.get_mut(&stream)? {
             Stream::Entity(track) => track.model.as_mut()?.handle(&plan.method, &payload),
             _ => oracle::answer(plan.service(), &plan.method, &[payload]),
@@ -321,7 +329,7 @@ impl Play {
 
     /// The entity type of what travels where a raw step means.
     fn entity_type_at(&self, place: &Place) -> EntityType {
-        let of = |service: &str| EntityType::of(service).unwrap_or(EntityType::EventSourced);
+        let of = |service: &str| services::entity_type(service).unwrap_or(EntityType::EventSourced);
         match place {
             Place::Entity(key) => of(&key.service),
             Place::Call(_) => EntityType::Action,
@@ -350,8 +358,7 @@ impl Play {
             package: &script.package,
             bindings: &script.bindings,
         };
-        let Some(descriptor) = crate::model::spec::descriptor_pool().get_message_by_name(name)
-        else {
+        let Some(descriptor) = crate::services::descriptor_pool().get_message_by_name(name) else {
             return self.broken(format!("the kit doesn't know {name}"));
         };
         match message::build(node, &descriptor, &scope) {
@@ -539,17 +546,4 @@ fn back(path: &str) -> Act {
         path: path.to_owned(),
         metadata: Vec::new(),
     }
-}
-
-pub(super) fn end_status(node: Option<&Node>) -> (i32, String) {
-    let text = |key: &str| {
-        node.and_then(|n| n.get(key))
-            .and_then(Node::as_text)
-            .unwrap_or_default()
-    };
-    let code = expand::STATUS
-        .iter()
-        .position(|s| *s == text("status"))
-        .unwrap_or(0);
-    (code as i32, text("message").to_owned())
 }

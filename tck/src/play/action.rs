@@ -3,11 +3,14 @@
 //! A streamed call is played in lock-step: what the client sends is delivered, what the function answers is passed
 //! on, one message after the other.
 
-use super::protocol::{self, FromFunction, FromProxy};
-use super::script::{CallPlan, MoveKind, Place, Script};
-use super::{Draft, Exchange, Play, Stream, expand};
-use crate::scenario::Party;
-use crate::scenario::service::EntityType;
+use super::{Draft, Exchange, Play, Stream};
+use crate::party::Party;
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::{FromFunction, FromProxy};
+use crate::script;
+use crate::script::{CallPlan, MoveKind, Place, Script};
+use crate::status;
 use crate::transcript::{Entry, StreamId, What};
 
 impl Play {
@@ -32,8 +35,8 @@ impl Play {
         let Some(protocol) = protocol::of(EntityType::Action) else {
             return;
         };
-        let payload = (!plan.kind.streams_in()).then(|| protocol::payload(plan, &plan.payload));
-        let bytes = protocol.command(plan, 0, payload).into();
+        let payload = (!plan.kind.streams_in()).then(|| script::payload(plan, &plan.payload));
+        let bytes = protocol.command(plan.command(0, payload)).into();
         self.push(Draft::OpenAction(call), None);
         self.push(Draft::SendAction(call, bytes), Some(index));
     }
@@ -41,7 +44,7 @@ impl Play {
     pub(super) fn issue_delivery(&mut self, call: usize, number: usize, index: usize) {
         let script = self.script.clone();
         let plan = &script.calls[call];
-        let payload = protocol::payload(plan, &plan.requests[number]);
+        let payload = script::payload(plan, &plan.requests[number]);
         let bytes = protocol::further(payload).into();
         self.push(Draft::SendAction(call, bytes), Some(index));
     }
@@ -276,7 +279,7 @@ impl Play {
             _ => false,
         });
         if !found && !self.has_returned(call) {
-            let status = expand::status_name(code);
+            let status = status::status_name(code);
             return self.unexpected(entry, format!("the end of its call ({status} {message})"));
         }
         self.waive(call, entry.seq);

@@ -1,11 +1,14 @@
 //! What others do: entries aligned with the moves they are.
 
-use super::oracle::Entity;
-use super::protocol::{self, Begin, Command, FromFunction, FromProxy};
-use super::script::{Key, MoveKind, Place, Returns};
-use super::{Draft, Exchange, Play, Stream, Track, expand};
-use crate::scenario::service::EntityType;
-use crate::scenario::{Party, Role};
+use super::{Draft, Exchange, Play, Stream, Track};
+use crate::model::oracle::Entity;
+use crate::party::{Party, Role};
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::Key;
+use crate::protocol::{Begin, Command, FromFunction, FromProxy};
+use crate::script::{MoveKind, Place, Returns};
+use crate::status;
 use crate::transcript::{Entry, StreamId, What};
 
 impl Play {
@@ -101,7 +104,7 @@ impl Play {
                 self.align(entry, |kind| matches!(kind, MoveKind::Acknowledged));
             }
             (What::End { code, message, .. }, Party::Function) => {
-                let status = expand::status_name(*code);
+                let status = status::status_name(*code);
                 self.unexpected(
                     entry,
                     format!("the end of reportError with {status} {message}"),
@@ -124,7 +127,7 @@ impl Play {
                     entry,
                     format!(
                         "discover ended with {} {message}",
-                        expand::status_name(*code)
+                        status::status_name(*code)
                     ),
                 );
             }
@@ -309,7 +312,7 @@ impl Play {
             (What::End { code, message, .. }, _) => {
                 let text = format!(
                     "the end of the stream ({} {message})",
-                    expand::status_name(*code)
+                    status::status_name(*code)
                 );
                 self.function_ends(stream, entry, *code, text);
             }

@@ -2,10 +2,11 @@
 //! drawn with the place where it went wrong, expected and received as a diff, the subject's last log lines, and the
 //! command that runs it again.
 
-use super::paint::{Paint, clean, cut, grouped, wrap};
+use super::paint::Paint;
 use super::{Class, Outcome, Report, ScenarioResult};
-use crate::judge::{Finding, Mismatch, Severity, Verdict};
+use crate::finding::{Finding, Mismatch, Severity, Verdict};
 use crate::requirement::Level;
+use crate::text::{clean, cut, grouped, wrap};
 use similar::{ChangeTag, TextDiff};
 
 /// Columns of running text.

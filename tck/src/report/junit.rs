@@ -6,7 +6,7 @@
 
 use super::paint::Paint;
 use super::{Class, ExitCode, Outcome, Report, ScenarioResult, failure};
-use crate::scenario::Role;
+use crate::party::Role;
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 

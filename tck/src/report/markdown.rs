@@ -1,7 +1,8 @@
 //! The report as Markdown: for publication, and for the summary page of a CI run.
 
-use super::paint::{Paint, clean};
+use super::paint::Paint;
 use super::{Class, Outcome, Report, ScenarioResult, Standing, failure, time};
+use crate::text::clean;
 use std::fmt::Write as _;
 
 /// The whole report.

@@ -1,8 +1,9 @@
 //! The report for a person at a terminal: what failed in full, what else should be known in lists, the numbers and
 //! the verdict last.
 
-use super::paint::{Paint, clean, wrap};
+use super::paint::Paint;
 use super::{Class, Outcome, Report, ScenarioResult, failure, plural, time};
+use crate::text::{clean, wrap};
 use std::fmt::Write as _;
 
 /// Columns of running text.

@@ -1,7 +1,7 @@
 //! Approved renderings of a made-up report that has one of everything.
 
 use super::*;
-use crate::judge::Mismatch;
+use crate::finding::Mismatch;
 use paint::Paint;
 
 fn finding(requirement: &str, severity: Severity, blame: Option<Party>, summary: &str) -> Finding {

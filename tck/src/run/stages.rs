@@ -6,10 +6,13 @@ use crate::cast::door::{Behind, Door};
 use crate::cast::stage::{Stage, Subject};
 use crate::cast::{self, Limits};
 use crate::model;
-use crate::play::expand;
-use crate::play::protocol;
-use crate::play::script::Script;
-use crate::scenario::{self, Role, Scenario, StepKind};
+use crate::party;
+use crate::party::Role;
+use crate::protocol;
+use crate::protocol::discovery;
+use crate::scenario::{Scenario, StepKind};
+use crate::script::Script;
+use crate::script::expand;
 use crate::system::{Managed, Party, Port, Setting, StartError, System, connects};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
@@ -160,7 +163,7 @@ impl Stages {
         let subject = match party.address {
             Some(address) => Subject::at(address),
             None => {
-                let mut process = self.system.process(party, scenario::Party::Function, &[])?;
+                let mut process = self.system.process(party, party::Party::Function, &[])?;
                 process.accepts(READY).await?;
                 Subject::managed(process)
             }
@@ -175,7 +178,7 @@ impl Stages {
             .connection()
             .await
             .map_err(|error| unusable(error.to_string()))?;
-        let info = cast::proxy_info();
+        let info = discovery::proxy_info();
         let asked = cast::unary(&connection, protocol::DISCOVER, &info);
         let answered = tokio::time::timeout(self.limits.patience, asked).await;
         let answered = match answered {
@@ -301,9 +304,7 @@ impl Stages {
             return Ok((door, Subject::at(address)));
         }
         let values = placeholders(door.address(), self.folders.next()?, needs);
-        let mut process = self
-            .system
-            .process(party, scenario::Party::Proxy, &values)?;
+        let mut process = self.system.process(party, party::Party::Proxy, &values)?;
         if start {
             serves(&mut process, &door).await?;
         }

@@ -2,12 +2,16 @@
 
 use super::stages::Stages;
 use super::{RunOptions, result_of};
-use crate::judge::{self, Judgement, Verdict};
-use crate::play::expand;
-use crate::play::script::Script;
+use crate::finding::Verdict;
+use crate::judge;
+use crate::judge::Judgement;
+use crate::party::Role;
 use crate::report::{Outcome, ScenarioResult};
 use crate::scenario::message::Bindings;
-use crate::scenario::{Role, Scenario, write};
+use crate::scenario::{Scenario, write};
+use crate::script::Script;
+use crate::script::expand;
+use crate::system;
 use crate::transcript::{Transcript, file};
 use crate::{cast, diagram, explore};
 use std::fs;
@@ -63,12 +67,12 @@ impl Task {
         choice: usize,
         instance: Option<String>,
     ) -> Result<Task, String> {
-        crate::scenario::check::roles(scenario)
+        crate::check::roles(scenario)
             .into_iter()
             .find(|(other, _)| *other == role)
             .map_or(Ok(()), |(_, playable)| playable)?;
         let script = expand::expand(scenario, role, choice, fresh(scenario)).map_err(|e| e.0)?;
-        let own_subject = super::needs_own_subject(scenario);
+        let own_subject = system::needs_own_subject(scenario);
         Ok(Task {
             scenario: scenario.clone(),
             role,

@@ -1,10 +1,17 @@
 //! (2) An answer as the message that a function sends for it, still in the notation of a scenario: one form for
 //! each entity type.
 
-use super::node::Key;
-use super::service::{EntityType, request_node};
-use super::{Answer, Call, Node, Scenario, Span, Value};
+use super::service::request_node;
+use super::{Answer, Call, Scenario};
+use crate::protocol::Change;
+use crate::protocol::EntityType;
+use crate::protocol::Reply;
+use crate::scenario::message;
+use crate::yaml::node::Key;
+use crate::yaml::{Node, Span, Value};
+use cloudstate_protocol::cloudstate as common;
 use prost_reflect::MessageDescriptor;
+use prost_types::Any;
 
 /// An answer, and what its message depends on.
 #[derive(Debug)]
@@ -141,4 +148,56 @@ impl Form<'_> {
         ];
         Node::map(span, names.into_iter().chain(payload).chain(metadata))
     }
+}
+
+/// A reply as a scenario would write it.
+pub fn answer_of(span: Span, reply: &Reply, package: &str) -> Answer {
+    use cloudstate_protocol::cloudstate::client_action::Action;
+    let node = |any: &Any| message::any_to_node(any, package, span);
+    let payload = |any: &Option<Any>| {
+        message::payload_to_node(any.as_ref().unwrap_or(&Any::default()), package, span)
+    };
+    let call = |service: &str, method: &str, request: &Option<Any>, synchronous| Call {
+        span,
+        target: format!("{service}.{method}"),
+        alias: None,
+        id: None,
+        node: None,
+        request: Some(payload(request)),
+        metadata: None,
+        during: Vec::new(),
+        returns: None,
+        replay: None,
+        synchronous,
+        answer: Answer::default(),
+        stream: None,
+        then: None,
+    };
+    let effect = |effect: &common::SideEffect| {
+        let (service, command) = (&effect.service_name, &effect.command_name);
+        call(service, command, &effect.payload, effect.synchronous)
+    };
+    let mut answer = Answer {
+        events: (!reply.events.is_empty()).then(|| Node::list(span, reply.events.iter().map(node))),
+        snapshot: reply.snapshot.as_ref().map(node),
+        effects: reply.side_effects.iter().map(effect).collect(),
+        ..Answer::default()
+    };
+    match &reply.value {
+        Some(Change::Update(value)) => answer.state = value.as_ref().map(node),
+        Some(Change::Delete) => answer.delete = true,
+        Some(Change::Unset) | None => {}
+    }
+    match &reply.action {
+        Some(Action::Reply(reply)) => answer.reply = Some(payload(&reply.payload)),
+        Some(Action::Failure(failure)) => {
+            answer.failure = Some(Node::text(span, &failure.description));
+        }
+        Some(Action::Forward(to)) => {
+            let forward = call(&to.service_name, &to.command_name, &to.payload, false);
+            answer.forward = Some(Box::new(forward));
+        }
+        None => answer.nothing = true,
+    }
+    answer
 }

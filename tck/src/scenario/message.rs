@@ -18,8 +18,8 @@ pub use compare::{NOTHING, compare, compare_any, compare_text};
 pub use show::{any_to_node, flow, payload_to_node, quoted, resolved, shorten, summary, to_node};
 pub use unknown::{hex, hex_bytes};
 
-use super::node::OPERATORS;
-use super::{Node, Span, Value};
+use crate::yaml::node::OPERATORS;
+use crate::yaml::{Node, Span, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -5,9 +5,10 @@ mod kind;
 mod raw;
 
 use super::keys::{self, FormDoc, KeyDoc, Kind};
-use super::node::Key;
-use super::source::allowed;
-use super::{Node, Scenario, Source, SourceError, Span, Step, StepKind, Value, Verifies, tree};
+use super::{Scenario, Step, StepKind, Verifies};
+use crate::yaml::node::Key;
+use crate::yaml::source::allowed;
+use crate::yaml::{Node, Source, SourceError, Span, Value, tree};
 use kind::{bare_word, clients, form, head_span, list, misfit, party, text, truth};
 use std::sync::Arc;
 

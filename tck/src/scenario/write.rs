@@ -5,10 +5,8 @@
 
 use super::keys::{self, Kind};
 use super::message::{flow, quoted};
-use super::{
-    Answer, Call, Fault, Node, Raw, Scenario, Span, Step, StepKind, Stream, StreamLine, Value,
-    Verifies,
-};
+use super::{Answer, Call, Fault, Raw, Scenario, Step, StepKind, Stream, StreamLine, Verifies};
+use crate::yaml::{Node, Span, Value};
 use std::fmt::Write as _;
 
 /// One file. `header` becomes comments at its top.

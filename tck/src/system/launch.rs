@@ -1,7 +1,7 @@
 //! How a process is started: a command with placeholders, and what can go wrong with it.
 
 use super::log::Log;
-use crate::scenario::Party;
+use crate::party::Party;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;

@@ -1,10 +1,13 @@
 //! Reads system files. An error points at the key or value that is wrong, and says what was allowed.
 
 use super::{Party, System, Waiver, Waivers, address, glob};
-use crate::explore::expand::SUITE as GENERATED;
+use crate::party::Role;
 use crate::requirement::Requirements;
-use crate::scenario::source::closest;
-use crate::scenario::{self, Node, Role, Scenario, Source, SourceError, Span, tree};
+use crate::scenario;
+use crate::scenario::GENERATED;
+use crate::scenario::Scenario;
+use crate::yaml::source::closest;
+use crate::yaml::{Node, Source, SourceError, Span, tree};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -231,7 +234,7 @@ impl<'a> At<'a> {
                 Some("for example { PORT: \"{port}\" }"),
             );
         };
-        let variable = |(key, value): &(crate::scenario::node::Key, Node)| match value.as_text() {
+        let variable = |(key, value): &(crate::yaml::node::Key, Node)| match value.as_text() {
             Some(text) => Ok((key.text.clone(), text.to_owned())),
             None => self.on(value).error(
                 format!("the value of {} is a text", key.text),

@@ -1,9 +1,9 @@
 //! Processes are small shell scripts here.
 
 use super::*;
-use crate::judge::{Finding, Severity, Verdict};
+use crate::finding::{Finding, Severity, Verdict};
+use crate::party::Party as Blamed;
 use crate::report::{Outcome, Place, ScenarioResult};
-use crate::scenario::Party as Blamed;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 

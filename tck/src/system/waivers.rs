@@ -1,8 +1,8 @@
 //! Known failures. A waiver has a reason, must match something, and what it matches must still fail.
 
-use crate::judge::{Finding, Severity, Verdict};
+use crate::finding::{Finding, Severity, Verdict};
+use crate::party::Role;
 use crate::report::{self, Outcome, ScenarioResult, StaleWaiver, UsedWaiver};
-use crate::scenario::Role;
 
 /// A known failure.
 #[derive(Clone, Debug)]

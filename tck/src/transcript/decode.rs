@@ -1,7 +1,8 @@
 //! What the bytes of a transcript mean, as a scenario would write it.
 
 use super::{Entry, StreamId, What};
-use crate::scenario::{Party, message};
+use crate::party::Party;
+use crate::scenario::message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
 use std::collections::BTreeMap;
 
@@ -62,6 +63,6 @@ impl Decoder<'_> {
 
 fn method(path: &str) -> Option<MethodDescriptor> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    let service = crate::model::spec::descriptor_pool().get_service_by_name(service)?;
+    let service = crate::services::descriptor_pool().get_service_by_name(service)?;
     service.methods().find(|known| known.name() == method)
 }

@@ -4,7 +4,7 @@
 //! entries follow: a file that was cut off is told from one that is complete.
 
 use super::{Entry, Transcript};
-use crate::scenario::Role;
+use crate::party::Role;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

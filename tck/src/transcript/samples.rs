@@ -1,7 +1,7 @@
 //! Made-up transcripts for tests.
 
 use super::{Entry, Hop, Recorder, StreamId, Transcript, What};
-use crate::scenario::{Party, Role};
+use crate::party::{Party, Role};
 use bytes::Bytes;
 
 /// A transcript of these entries, a millisecond apart.

@@ -2,8 +2,8 @@
 
 use super::decode::Decoder;
 use super::{Entry, Hop, Transcript, What};
-use crate::report::paint::clean;
-use crate::scenario::Party;
+use crate::party::Party;
+use crate::text::clean;
 use std::fmt::Write as _;
 
 /// The whole transcript. `package` is where short type names are looked up.

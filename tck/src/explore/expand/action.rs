@@ -2,10 +2,11 @@
 
 use super::{Chart, HERE, step};
 use crate::explore::generate::action::{Call, Input, Request};
-use crate::model::action::Kind;
-use crate::play::oracle;
-use crate::play::protocol::Reply;
-use crate::scenario::{Node, Step, StepKind, Stream, StreamLine};
+use crate::model::oracle;
+use crate::protocol::Kind;
+use crate::protocol::Reply;
+use crate::scenario::{Step, StepKind, Stream, StreamLine};
+use crate::yaml::Node;
 use prost_types::Any;
 
 impl Chart {

@@ -1,11 +1,13 @@
 use super::*;
+use crate::check;
 use crate::explore::generate;
 use crate::explore::generate::action;
-use crate::model::action::Kind;
-use crate::play;
+use crate::party::Role;
+use crate::protocol::Kind;
 use crate::requirement::Requirements;
 use crate::scenario::StreamLine;
-use crate::scenario::{Role, check, read, write};
+use crate::scenario::{read, write};
+use crate::script;
 
 fn scenario(plan: &Plan) -> Scenario {
     expand("test".to_owned(), "A test".to_owned(), plan)
@@ -111,7 +113,7 @@ fn a_generated_scenario_is_one_that_could_have_been_written() {
         .iter()
         .map(|g| g.scenario().clone())
         .collect();
-    let service = spec::EVENT_SOURCED_MODEL.name;
+    let service = services::EVENT_SOURCED_MODEL.name;
     let text = write::write(SUITE, service, &scenarios, "Generated.");
     let source = Arc::new(Source {
         name: "generated.yaml".to_owned(),
@@ -133,7 +135,7 @@ fn a_generated_scenario_can_be_played_in_every_role() {
             .map(|name| (name.to_owned(), format!("<{name}>")))
             .collect();
         for role in Role::ALL {
-            let script = play::expand::expand(&scenario, role, 0, bindings.clone());
+            let script = script::expand::expand(&scenario, role, 0, bindings.clone());
             assert!(
                 script.is_ok_and(|script| !script.moves.is_empty()),
                 "{role}: {}",

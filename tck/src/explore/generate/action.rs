@@ -1,7 +1,7 @@
 //! (3) Random inputs of actions: calls of all four kinds, and how requests and responses of one call mix.
 
 use super::{Ask, Target, ask, target};
-use crate::model::action::Kind;
+use crate::protocol::Kind;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
 use proptest::prop_oneof;

@@ -2,8 +2,8 @@
 
 use super::{differs, objection};
 use crate::judge::Bench;
+use crate::party::Party;
 use crate::play::Aligned;
-use crate::scenario::Party;
 use crate::transcript::What;
 use std::time::Duration;
 

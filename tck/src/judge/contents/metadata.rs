@@ -1,9 +1,11 @@
 //! Metadata: what a client's headers, a function's effects and forwards, and its replies carry besides payloads.
 
 use super::{Aligned, Bench, CallPlan, Origin, differs, last_answer, objection, read_out};
+use crate::party::Party;
 use crate::play::Stream;
-use crate::play::protocol::{self, FromFunction};
-use crate::scenario::Party;
+use crate::protocol;
+use crate::protocol::FromFunction;
+use crate::protocol::metadata;
 use crate::transcript::What;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use cloudstate_protocol::cloudstate::metadata_entry::Value;
@@ -19,7 +21,7 @@ pub(super) fn of_command(
     let written = call
         .metadata
         .iter()
-        .filter(|(name, _)| !protocol::reserved(name));
+        .filter(|(name, _)| !metadata::reserved(name));
     for (name, value) in written {
         let requirement = match call.origin {
             Origin::Effect { .. } | Origin::Forward { .. } => "metadata.effects-carry-their-own",
@@ -31,7 +33,7 @@ pub(super) fn of_command(
         let is = |entry: &&MetadataEntry| entry.key.eq_ignore_ascii_case(name);
         let all = call.metadata.iter().filter(|(other, _)| other == name);
         let wanted: Vec<_> = all
-            .map(|(name, value)| protocol::metadata_value(name, value))
+            .map(|(name, value)| metadata::metadata_value(name, value))
             .collect();
         let found: Vec<_> = entries
             .iter()
@@ -70,7 +72,7 @@ pub(super) fn of_command(
         return;
     }
     bench.covered("metadata.reserved-names");
-    if let Some(entry) = entries.iter().find(|entry| protocol::reserved(&entry.key)) {
+    if let Some(entry) = entries.iter().find(|entry| metadata::reserved(&entry.key)) {
         let text = format!(
             "the metadata has {}, which is the transport's own",
             entry.key
@@ -105,7 +107,7 @@ pub(super) fn of_reply(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
     let entries = reply.metadata.unwrap_or_default().entries;
     for entry in entries
         .iter()
-        .filter(|entry| !protocol::reserved(&entry.key))
+        .filter(|entry| !metadata::reserved(&entry.key))
     {
         let Some(Value::StringValue(value)) = &entry.value else {
             continue;

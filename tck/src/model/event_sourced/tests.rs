@@ -222,7 +222,10 @@ fn the_last_sequence_number_is_respected() {
 
 #[test]
 fn the_other_services_answer_everything_alike() {
-    for service in [spec::EVENT_SOURCED_TWO, spec::EVENT_SOURCED_CONFIGURED] {
+    for service in [
+        services::EVENT_SOURCED_TWO,
+        services::EVENT_SOURCED_CONFIGURED,
+    ] {
         let mut entity = Entity::new(service.name).unwrap();
         let outcome = entity
             .handle("Call", &request([emit("A"), fail("no")]))
@@ -231,7 +234,7 @@ fn the_other_services_answer_everything_alike() {
         assert!(entity.apply(1, &persisted("A")).is_err());
     }
     assert_eq!(Entity::new("cloudstate.tck.model.Nobody"), None);
-    assert_eq!(Entity::new(spec::VALUE_ENTITY_MODEL.name), None);
+    assert_eq!(Entity::new(services::VALUE_ENTITY_MODEL.name), None);
 }
 
 #[test]

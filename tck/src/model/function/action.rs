@@ -3,7 +3,8 @@
 
 use super::Function;
 use crate::model::ModelError;
-use crate::model::action::{Kind, Method, Outcome};
+use crate::model::action::{Method, Outcome};
+use crate::protocol::Kind;
 use cloudstate_protocol::action::action_protocol_server::ActionProtocol;
 use cloudstate_protocol::action::{ActionCommand, ActionResponse};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};

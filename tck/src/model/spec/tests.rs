@@ -1,5 +1,8 @@
 use super::*;
+use crate::protocol::EntityType;
+use crate::services::{ACTION_MODEL, EVENT_SOURCED_MODEL, VALUE_ENTITY_MODEL};
 use prost::Message as _;
+use prost_reflect::DescriptorPool;
 use prost_reflect::Value;
 use std::collections::HashSet;
 
@@ -14,12 +17,16 @@ fn every_entity_is_a_described_service_with_an_entity_key() {
     let pool = parsed(&spec);
     let key = pool.get_extension_by_name("cloudstate.entity_key").unwrap();
     for entity in &spec.entities {
-        let service = Service::named(&entity.service_name, &entity.entity_type).unwrap();
+        let service = SERVICES
+            .iter()
+            .find(|service| service.name == entity.service_name)
+            .unwrap();
+        assert_eq!(entity.entity_type, service.entity_type.name());
         assert_eq!(entity.persistence_id, service.persistence_id);
         let described = pool.get_service_by_name(service.name).unwrap();
         let methods: Vec<_> = described.methods().collect();
         assert_eq!(methods[0].name(), service.method());
-        if service.entity_type == names::ACTION {
+        if service.entity_type == EntityType::Action {
             continue;
         }
         assert!(methods.len() == 1 || service.part == Part::Keys);
@@ -33,7 +40,9 @@ fn every_entity_is_a_described_service_with_an_entity_key() {
 
 #[test]
 fn persistence_ids_are_distinct() {
-    let stateful = SERVICES.iter().filter(|s| s.entity_type != names::ACTION);
+    let stateful = SERVICES
+        .iter()
+        .filter(|s| s.entity_type != EntityType::Action);
     let ids: HashSet<_> = stateful.map(|service| service.persistence_id).collect();
     assert_eq!(ids.len(), 9);
 }

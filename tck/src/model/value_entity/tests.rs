@@ -176,7 +176,10 @@ fn what_is_wrong_is_named() {
 
 #[test]
 fn the_other_services_answer_everything_alike() {
-    for service in [spec::VALUE_ENTITY_TWO, spec::VALUE_ENTITY_CONFIGURED] {
+    for service in [
+        services::VALUE_ENTITY_TWO,
+        services::VALUE_ENTITY_CONFIGURED,
+    ] {
         let mut entity = Entity::new(service.name).unwrap();
         let outcome = entity
             .handle("Call", &request([update("A"), fail("no")]))
@@ -184,7 +187,7 @@ fn the_other_services_answer_everything_alike() {
         assert_eq!(outcome, Outcome::of(replied("")));
         assert!(entity.restore(&persisted("A")).is_err());
     }
-    assert_eq!(Entity::new(spec::EVENT_SOURCED_MODEL.name), None);
+    assert_eq!(Entity::new(services::EVENT_SOURCED_MODEL.name), None);
 }
 
 #[test]

@@ -9,10 +9,10 @@
 //! | `{ "@type": URL, … }` | as written | the message of that name |
 //! | `{ "@type": URL, "@bytes": "0a01" }` | as written | as written |
 
-use super::super::{Node, Value};
 use super::unknown::hex_bytes;
 use super::{Result, error, nothing_written};
-use crate::model::spec::descriptor_pool;
+use crate::services::descriptor_pool;
+use crate::yaml::{Node, Value};
 use bytes::Bytes;
 use cloudstate_protocol::payload::{PRIMITIVE_PREFIX, Primitive, TypeUrl, protobuf_type_url};
 use prost::Message as _;
@@ -154,7 +154,7 @@ fn named(name: &str, package: &str, span: super::Span) -> Result<MessageDescript
         .filter(|short| !short.contains('.'))
         .collect();
     let primitives = PRIMITIVES.iter().map(|(name, _)| *name);
-    let help = super::super::source::allowed(name, near.iter().copied().chain(primitives));
+    let help = crate::yaml::source::allowed(name, near.iter().copied().chain(primitives));
     let help = format!("{help}; else a full name");
     error(
         span,

@@ -3,14 +3,14 @@
 //! One walk serves both: whoever sends takes the message, whoever checks takes the errors. Of several
 //! alternatives all are looked at, and the first is sent.
 
-use super::super::node::{Key, OPERATORS};
-use super::super::source::allowed;
-use super::super::{Node, Span, Value};
 use super::any::{self, Content};
 use super::{
     ANY, METADATA, MOST, MessageError, Result, Scope, alternatives, error, is, nothing_written,
     repeated, text_of, unknown,
 };
+use crate::yaml::node::{Key, OPERATORS};
+use crate::yaml::source::allowed;
+use crate::yaml::{Node, Span, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;

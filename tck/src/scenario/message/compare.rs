@@ -1,12 +1,12 @@
 //! A message that came against the tree that says what should have come.
 
-use super::super::{Node, Span, Value};
 use super::any::{self, Content, Held};
 use super::build::build_value;
 use super::collections::{Order, order};
 use super::show::{any_to_node, flow, map_key, resolved, shorten_both, value_node};
 use super::{ANY, METADATA, MessageError, Scope, alternatives, is, repeated, unknown};
-use crate::judge::Mismatch;
+use crate::finding::Mismatch;
+use crate::yaml::{Node, Span, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use cloudstate_protocol::cloudstate::{Metadata, metadata_entry};

@@ -1,9 +1,9 @@
 //! Messages for people: as trees, and trees as YAML on one line.
 
-use super::super::node::Key;
-use super::super::{Node, Span, Value};
 use super::any::{self, Held};
 use super::{ANY, Bindings, METADATA, substitute, unknown};
+use crate::yaml::node::Key;
+use crate::yaml::{Node, Span, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use cloudstate_protocol::cloudstate::{Metadata, metadata_entry};

@@ -1,8 +1,8 @@
 //! Building, comparing and showing messages.
 
-use super::super::{Source, tree};
 use super::*;
-use crate::model::spec::descriptor_pool;
+use crate::services::descriptor_pool;
+use crate::yaml::{Source, tree};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::Any;

@@ -1,8 +1,8 @@
 //! Fields that the descriptors don't have: `"?99": "0801"` holds bytes, `"?99": 5` a varint.
 
-use super::super::node::Key;
-use super::super::{Node, Span, Value};
 use super::{Result, error};
+use crate::yaml::node::Key;
+use crate::yaml::{Node, Span, Value};
 use bytes::{Buf, BufMut};
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
 use prost_reflect::UnknownField;

@@ -1,10 +1,11 @@
 //! Calls and what is answered to them.
 
 use super::super::keys::{self, Kind};
-use super::super::node::Key;
-use super::super::{Answer, Call, Node, Stream, StreamLine, Value, message};
+use super::super::{Answer, Call, Stream, StreamLine, message};
 use super::Reader;
 use super::kind::{head_span, is_answer, list, misfit, truth};
+use crate::yaml::node::Key;
+use crate::yaml::{Node, Value};
 
 impl Reader<'_> {
     pub(super) fn call(&mut self, node: &Node, target: &Node) -> Call {

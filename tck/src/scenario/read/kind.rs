@@ -1,8 +1,10 @@
 //! What stands where: the first look at a value, before it is read.
 
 use super::super::keys::{self, FormDoc, Kind};
-use super::super::source::allowed;
-use super::super::{Node, Party, Span, Value, message};
+use super::super::message;
+use crate::party::Party;
+use crate::yaml::source::allowed;
+use crate::yaml::{Node, Span, Value};
 
 pub(super) type Misfit = (&'static str, Option<String>);
 

@@ -1,10 +1,11 @@
 //! Steps below the level of calls.
 
 use super::super::keys;
-use super::super::source::allowed;
-use super::super::{Fault, Node, Raw, Span, Value, message};
+use super::super::{Fault, Raw, message};
 use super::Reader;
 use super::kind::form;
+use crate::yaml::source::allowed;
+use crate::yaml::{Node, Span, Value};
 
 impl Reader<'_> {
     pub(super) fn raw(&mut self, node: &Node, value: &Node) -> Option<Raw> {

@@ -1,6 +1,6 @@
 //! A tree of YAML with the span of every key and value.
 
-use super::Span;
+use crate::yaml::Span;
 
 /// One value of the source, or one made up by the kit (with the span of what it was made from).
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Positions in source files, and errors that point there.
 
-use crate::report::paint::cut;
+use crate::text::cut;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -192,7 +192,7 @@ pub fn closest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::yaml::source::*;
 
     fn said(text: String, span: Span) -> String {
         let error = SourceError {

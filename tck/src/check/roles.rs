@@ -1,8 +1,11 @@
 //! In which roles a chart can be played: whoever departs from the rules, is killed or is waited for must be in
 //! the right hands.
 
-use super::super::service::EntityType;
-use super::super::{Call, Party, Raw, Role, Scenario, Step, StepKind};
+use crate::party::{Party, Role};
+use crate::protocol::EntityType;
+use crate::scenario::steps::each;
+use crate::scenario::{Call, Raw, Scenario, Step, StepKind};
+use crate::services;
 
 /// In which roles a chart can be played, or why it can't.
 pub fn roles(scenario: &Scenario) -> Vec<(Role, Result<(), String>)> {
@@ -99,7 +102,7 @@ fn obstacle(scenario: &Scenario, step: &Step, role: Role) -> Option<String> {
 
 /// Entities other than CRDTs get their commands one by one.
 fn is_serialised(scenario: &Scenario) -> bool {
-    let entity_type = EntityType::of(&scenario.service);
+    let entity_type = services::entity_type(&scenario.service);
     matches!(
         entity_type,
         Some(EntityType::EventSourced | EntityType::Value)
@@ -129,36 +132,4 @@ fn begins_with_a_history(scenario: &Scenario) -> bool {
     let history = ["events", "snapshot", "state", "delta"];
     let replay = first.and_then(|call| call.replay.as_ref());
     replay.is_some_and(|replay| history.iter().any(|key| replay.get(key).is_some()))
-}
-
-/// All steps, those inside others too; what effects and forwards hold is another matter.
-pub(crate) fn each<'s>(steps: &'s [Step], see: &mut impl FnMut(&'s Step)) {
-    for step in steps {
-        see(step);
-        match &step.kind {
-            StepKind::Call(call) | StepKind::Consume(call) => {
-                each(&call.during, see);
-                let lines = call.stream.iter().flat_map(|stream| &stream.lines);
-                for step in lines.filter_map(|line| line.step.as_deref()) {
-                    each(std::slice::from_ref(step), see);
-                }
-                each(
-                    call.then
-                        .as_deref()
-                        .map(std::slice::from_ref)
-                        .unwrap_or_default(),
-                    see,
-                );
-                each(&call.answer.unordered, see);
-            }
-            StepKind::Streamed { answer, .. } | StepKind::Cancel { answer, .. } => {
-                each(&answer.unordered, see);
-            }
-            StepKind::None(steps) | StepKind::Concurrent { each: steps, .. } => each(steps, see),
-            StepKind::Unordered(lists) | StepKind::OneOf(lists) => {
-                lists.iter().for_each(|list| each(list, see));
-            }
-            _ => {}
-        }
-    }
 }

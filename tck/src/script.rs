@@ -1,34 +1,20 @@
 //! What one chart means in one role: calls with everything filled in, and moves in their partial order.
 
-use super::protocol::Kind;
+pub mod expand;
+
+use crate::party::{Party, Role};
+use crate::protocol::PROTOBUF;
+use crate::protocol::{Command, EntityType, Key, Kind, metadata};
+use crate::scenario::form::Form;
 use crate::scenario::message::Bindings;
-use crate::scenario::service::EntityType;
-use crate::scenario::{Answer, Fault, Node, Party, Role, Scenario, Span};
+use crate::scenario::{Answer, Fault, Scenario};
+use crate::yaml::{Node, Span};
 use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
+use prost_types::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-
-/// An entity: its service and id.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// Full name of the service.
-    pub service: String,
-    /// The entity id.
-    pub entity: String,
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}",
-            self.service.rsplit('.').next().unwrap_or(&self.service),
-            self.entity
-        )
-    }
-}
 
 /// The stream between proxy and function that a raw step means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -331,6 +317,19 @@ impl CallPlan {
         let path = self.path.trim_start_matches('/');
         path.split_once('/').map_or("", |(service, _)| service)
     }
+
+    /// Its command with this id; without a payload, the message that names an action's stream.
+    pub fn command(&self, id: i64, payload: Option<Any>) -> Command {
+        let entity = self.key.as_ref().map(|key| key.entity.clone());
+        Command {
+            service: self.service().to_owned(),
+            entity: entity.unwrap_or_default(),
+            id,
+            name: self.method.clone(),
+            payload,
+            metadata: metadata::entries(&self.metadata),
+        }
+    }
 }
 
 impl Script {
@@ -368,7 +367,7 @@ impl Script {
     /// How calls of `discover` end that the kit's function fails, in this order.
     pub fn refusals(&self) -> VecDeque<(i32, String)> {
         let status = |this: &Move| match &this.kind {
-            MoveKind::NoSpec(status) => Some(super::act::end_status(status.as_ref())),
+            MoveKind::NoSpec(status) => Some(crate::status::end_status(status.as_ref())),
             _ => None,
         };
         self.moves.iter().filter_map(status).collect()
@@ -444,4 +443,33 @@ impl Script {
             MoveKind::Start(party) => format!("the {party} to be started"),
         }
     }
+}
+
+/// A request as the payload of a command.
+pub fn payload(call: &CallPlan, value: &[u8]) -> Any {
+    let input = call.input.as_ref().map_or("", |input| input.full_name());
+    Any {
+        type_url: format!("{PROTOBUF}{input}"),
+        value: value.to_vec(),
+    }
+}
+
+/// The answer of a call as a scenario would write the message of the stream. `choice` picks an alternative for
+/// the kit to send; without it, every alternative may come.
+pub fn answer_node(
+    script: &Script,
+    call: &CallPlan,
+    answer: &Answer,
+    command_id: i64,
+    choice: Option<usize>,
+) -> Node {
+    Form {
+        scenario: &script.scenario,
+        entity_type: call.entity_type.unwrap_or(EntityType::EventSourced),
+        output: call.output.as_ref(),
+        answer,
+        command_id,
+        choice,
+    }
+    .message()
 }

@@ -1,7 +1,8 @@
 //! What is stored of event sourced entities: events and snapshots.
 
-use super::entity::{self, Problem, Replay};
-use crate::play::protocol::Reply;
+use crate::judge::invariants::entity;
+use crate::judge::invariants::entity::{Problem, Replay};
+use crate::protocol::Reply;
 use prost_types::Any;
 
 /// The journal of an entity.

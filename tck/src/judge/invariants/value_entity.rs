@@ -1,7 +1,8 @@
 //! What is stored of value entities: the last value, or none.
 
-use super::entity::{self, Problem, Replay};
-use crate::play::protocol::{Change, Reply};
+use crate::judge::invariants::entity;
+use crate::judge::invariants::entity::{Problem, Replay};
+use crate::protocol::{Change, Reply};
 use prost_types::Any;
 
 /// What an entity's value can be.

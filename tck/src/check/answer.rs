@@ -1,10 +1,11 @@
 //! What a function answers, what was replayed to it, and what the client gets.
 
-use super::super::keys::STATUS;
-use super::super::service::EntityType;
-use super::super::source::allowed;
-use super::super::{Answer, Node, Span, Value};
-use super::Checker;
+use crate::check::Checker;
+use crate::scenario::Answer;
+use crate::services;
+use crate::status::STATUS;
+use crate::yaml::source::allowed;
+use crate::yaml::{Node, Span, Value};
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 
 impl Checker<'_> {
@@ -34,7 +35,7 @@ impl Checker<'_> {
     /// What changes the state, by the type of entity that does it.
     fn state(&mut self, span: Span, answer: &Answer, method: Option<&MethodDescriptor>) {
         let service = method.map(MethodDescriptor::parent_service);
-        let entity_type = service.and_then(|service| EntityType::of(service.full_name()));
+        let entity_type = service.and_then(|service| services::entity_type(service.full_name()));
         let written = [
             ("events", answer.events.as_ref().map(|node| node.span)),
             ("snapshot", answer.snapshot.as_ref().map(|node| node.span)),
@@ -89,7 +90,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn replay(&mut self, replay: &Node, method: &MethodDescriptor) {
-        let Some(entity_type) = EntityType::of(method.parent_service().full_name()) else {
+        let Some(entity_type) = services::entity_type(method.parent_service().full_name()) else {
             return;
         };
         for (key, value) in replay

@@ -1,7 +1,6 @@
 //! The messages of event sourced entities.
 
-use super::{Begin, FromFunction, FromProxy, Protocol, Reply, Stored};
-use crate::play::script::{CallPlan, Key};
+use super::{Begin, Command, FromFunction, FromProxy, Key, Protocol, Reply, Stored};
 use cloudstate_protocol::eventsourced as wire;
 use prost::Message as _;
 use prost_types::Any;
@@ -86,8 +85,8 @@ impl Protocol for EventSourced {
         std::iter::once(init).chain(events).map(stream_in).collect()
     }
 
-    fn command(&self, call: &CallPlan, id: i64, payload: Option<Any>) -> Vec<u8> {
-        stream_in(In::Command(super::wire_command(call, id, payload)))
+    fn command(&self, command: Command) -> Vec<u8> {
+        stream_in(In::Command(super::wire_command(command)))
     }
 
     fn reply(&self, reply: Reply) -> Vec<u8> {

@@ -1,17 +1,22 @@
 //! The function's side of a chart against the model: what a chart says a function answers is what the model
 //! answers, unless the chart says that the function departs from it.
 
-use super::super::form::Form;
-use super::super::message::{self, Bindings, Scope};
-use super::super::service::{self, EntityType};
-use super::super::{
-    Answer, Call, Node, Party, Raw, Scenario, SourceError, Span, Step, StepKind, Stream,
-};
-use crate::judge::Mismatch;
-use crate::model::spec::descriptor_pool;
-use crate::play::oracle::{self, Entity};
-use crate::play::protocol::{self, Reply};
-use crate::play::replay_of;
+use crate::finding::Mismatch;
+use crate::model::oracle;
+use crate::model::oracle::Entity;
+use crate::party::Party;
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::Reply;
+use crate::scenario::form::Form;
+use crate::scenario::message;
+use crate::scenario::message::{Bindings, Scope};
+use crate::scenario::replay::replay_of;
+use crate::scenario::service;
+use crate::scenario::{Answer, Call, Raw, Scenario, Step, StepKind, Stream};
+use crate::services;
+use crate::services::descriptor_pool;
+use crate::yaml::{Node, SourceError, Span};
 use cloudstate_protocol::payload::protobuf_type_url;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
@@ -152,7 +157,7 @@ impl Agreement<'_> {
         let name = method.parent_service().full_name().to_owned();
         let (request, id) = service::request(call, &method.input(), &self.scope()).ok()?;
         let payload = any(method, request.encode_to_vec());
-        if EntityType::of(&name) == Some(EntityType::Action) {
+        if services::entity_type(&name) == Some(EntityType::Action) {
             return oracle::answer(&name, method.name(), &self.requests(call, method, payload)?);
         }
         let fresh = Entity::new(&name)?;
@@ -207,7 +212,7 @@ impl Agreement<'_> {
     /// A written answer against the model's.
     fn compare(&mut self, span: Span, answer: &Answer, method: &MethodDescriptor, reply: Reply) {
         let service = method.parent_service().full_name().to_owned();
-        let Some(entity_type) = EntityType::of(&service) else {
+        let Some(entity_type) = services::entity_type(&service) else {
             return;
         };
         let id = i64::from(entity_type != EntityType::Action);

@@ -4,15 +4,18 @@
 //! ([`super::Play`]), the invariants and the judge see [`FromProxy`] and [`FromFunction`] only.
 
 mod action;
+pub mod discovery;
+mod entity_type;
 mod event_sourced;
+mod key;
+mod kind;
+pub mod metadata;
 mod value_entity;
 
-pub use crate::model::action::Kind;
+pub use entity_type::EntityType;
+pub use key::Key;
+pub use kind::Kind;
 
-use super::script::{CallPlan, Key, Script};
-use crate::scenario::form::Form;
-use crate::scenario::service::EntityType;
-use crate::scenario::{Answer, Call, Node, Span, message};
 use cloudstate_protocol::cloudstate as common;
 use prost_types::Any;
 use std::fmt::Debug;
@@ -202,8 +205,8 @@ pub trait Protocol: Debug + Sync {
     fn read_out(&self, bytes: &[u8]) -> FromFunction;
     /// The messages that activate an entity: init, and what is replayed.
     fn activation(&self, key: &Key, stored: &Stored) -> Vec<Vec<u8>>;
-    /// A command as the proxy sends it. `None` as payload: the naming message of an action's stream.
-    fn command(&self, call: &CallPlan, id: i64, payload: Option<Any>) -> Vec<u8>;
+    /// A command as the proxy sends it; without a payload, the message that names an action's stream.
+    fn command(&self, command: Command) -> Vec<u8>;
     /// A reply as a message.
     fn reply(&self, reply: Reply) -> Vec<u8>;
 }
@@ -238,28 +241,10 @@ pub fn read_out(entity_type: EntityType, bytes: &[u8]) -> FromFunction {
 pub const DISCOVER: &str = "/cloudstate.EntityDiscovery/discover";
 /// The path of error reports.
 pub const REPORT_ERROR: &str = "/cloudstate.EntityDiscovery/reportError";
+/// A gRPC message may not be larger; a peer that announces more is cut off. 64 MiB.
+pub const MESSAGE_LIMIT: usize = 64 << 20;
 /// Prefix of the type URL of protobuf messages.
 pub const PROTOBUF: &str = "type.googleapis.com/";
-
-/// The full names of the message types of a method: what callers send, what the called sends.
-pub fn message_types(path: &str) -> Option<(String, String)> {
-    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    let service = crate::model::spec::descriptor_pool().get_service_by_name(service)?;
-    let method = service.methods().find(|m| m.name() == method)?;
-    Some((
-        method.input().full_name().to_owned(),
-        method.output().full_name().to_owned(),
-    ))
-}
-
-/// A request as the payload of a command.
-pub fn payload(call: &CallPlan, value: &[u8]) -> Any {
-    let input = call.input.as_ref().map_or("", |input| input.full_name());
-    Any {
-        type_url: format!("{PROTOBUF}{input}"),
-        value: value.to_vec(),
-    }
-}
 
 /// A further request of an action's stream.
 pub fn further(payload: Any) -> Vec<u8> {
@@ -267,64 +252,19 @@ pub fn further(payload: Any) -> Vec<u8> {
 }
 
 /// A stateful entity's command on the wire.
-fn wire_command(call: &CallPlan, id: i64, payload: Option<Any>) -> common::Command {
-    let key = call.key.as_ref();
+fn wire_command(command: Command) -> common::Command {
     common::Command {
-        entity_id: key.map(|key| key.entity.clone()).unwrap_or_default(),
-        id,
-        name: call.method.clone(),
-        payload,
+        entity_id: command.entity,
+        id: command.id,
+        name: command.name,
+        payload: command.payload,
         streamed: false,
-        metadata: wire_metadata(call),
+        metadata: wire_metadata(command.metadata),
     }
 }
 
-/// The value of a header as metadata: text, or the bytes that a `-bin` header has in base64.
-pub fn metadata_value(name: &str, value: &str) -> Option<common::metadata_entry::Value> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-    use common::metadata_entry::Value;
-    let bytes = name
-        .to_lowercase()
-        .ends_with("-bin")
-        .then(|| {
-            STANDARD
-                .decode(value)
-                .or_else(|_| STANDARD_NO_PAD.decode(value))
-                .ok()
-        })
-        .flatten();
-    Some(match bytes {
-        Some(bytes) => Value::BytesValue(bytes),
-        None => Value::StringValue(value.to_owned()),
-    })
-}
-
-/// Is this a name of the transport's own, which no metadata has?
-pub fn reserved(name: &str) -> bool {
-    const OWN: [&str; 9] = [
-        "te",
-        "host",
-        "connection",
-        "keep-alive",
-        "transfer-encoding",
-        "upgrade",
-        "content-type",
-        "content-length",
-        "user-agent",
-    ];
-    let name = name.to_lowercase();
-    name.starts_with("grpc-") || name.starts_with(':') || OWN.contains(&name.as_str())
-}
-
-/// The call's headers as metadata.
-fn wire_metadata(call: &CallPlan) -> Option<common::Metadata> {
-    let entry = |(key, value): &(String, String)| common::MetadataEntry {
-        key: key.clone(),
-        value: metadata_value(key, value),
-    };
-    let passed = call.metadata.iter().filter(|(name, _)| !reserved(name));
-    let entries: Vec<_> = passed.map(entry).collect();
+/// No entries are no metadata.
+fn wire_metadata(entries: Vec<common::MetadataEntry>) -> Option<common::Metadata> {
     (!entries.is_empty()).then_some(common::Metadata { entries })
 }
 
@@ -343,76 +283,4 @@ fn read_command(command: common::Command) -> FromProxy {
         payload: command.payload,
         metadata: command.metadata.unwrap_or_default().entries,
     })
-}
-
-/// The answer of a call as a scenario would write the message of the stream. `choice` picks an alternative for
-/// the kit to send; without it, every alternative may come.
-pub fn answer_node(
-    script: &Script,
-    call: &CallPlan,
-    answer: &Answer,
-    command_id: i64,
-    choice: Option<usize>,
-) -> Node {
-    Form {
-        scenario: &script.scenario,
-        entity_type: call.entity_type.unwrap_or(EntityType::EventSourced),
-        output: call.output.as_ref(),
-        answer,
-        command_id,
-        choice,
-    }
-    .message()
-}
-
-/// A reply as a scenario would write it.
-pub fn answer_of(span: Span, reply: &Reply, package: &str) -> Answer {
-    use common::client_action::Action;
-    let node = |any: &Any| message::any_to_node(any, package, span);
-    let payload = |any: &Option<Any>| {
-        message::payload_to_node(any.as_ref().unwrap_or(&Any::default()), package, span)
-    };
-    let call = |service: &str, method: &str, request: &Option<Any>, synchronous| Call {
-        span,
-        target: format!("{service}.{method}"),
-        alias: None,
-        id: None,
-        node: None,
-        request: Some(payload(request)),
-        metadata: None,
-        during: Vec::new(),
-        returns: None,
-        replay: None,
-        synchronous,
-        answer: Answer::default(),
-        stream: None,
-        then: None,
-    };
-    let effect = |effect: &common::SideEffect| {
-        let (service, command) = (&effect.service_name, &effect.command_name);
-        call(service, command, &effect.payload, effect.synchronous)
-    };
-    let mut answer = Answer {
-        events: (!reply.events.is_empty()).then(|| Node::list(span, reply.events.iter().map(node))),
-        snapshot: reply.snapshot.as_ref().map(node),
-        effects: reply.side_effects.iter().map(effect).collect(),
-        ..Answer::default()
-    };
-    match &reply.value {
-        Some(Change::Update(value)) => answer.state = value.as_ref().map(node),
-        Some(Change::Delete) => answer.delete = true,
-        Some(Change::Unset) | None => {}
-    }
-    match &reply.action {
-        Some(Action::Reply(reply)) => answer.reply = Some(payload(&reply.payload)),
-        Some(Action::Failure(failure)) => {
-            answer.failure = Some(Node::text(span, &failure.description));
-        }
-        Some(Action::Forward(to)) => {
-            let forward = call(&to.service_name, &to.command_name, &to.payload, false);
-            answer.forward = Some(Box::new(forward));
-        }
-        None => answer.nothing = true,
-    }
-    answer
 }

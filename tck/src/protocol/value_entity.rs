@@ -1,10 +1,8 @@
 //! The messages of value entities.
 
-use super::{Begin, Change, FromFunction, FromProxy, Protocol, Reply, Stored};
-use crate::play::script::{CallPlan, Key};
+use super::{Begin, Change, Command, FromFunction, FromProxy, Key, Protocol, Reply, Stored};
 use cloudstate_protocol::valueentity as wire;
 use prost::Message as _;
-use prost_types::Any;
 use wire::value_entity_action::Action;
 use wire::value_entity_stream_in::Message as In;
 use wire::value_entity_stream_out::Message as Out;
@@ -77,8 +75,8 @@ impl Protocol for ValueEntity {
         vec![stream_in(In::Init(init))]
     }
 
-    fn command(&self, call: &CallPlan, id: i64, payload: Option<Any>) -> Vec<u8> {
-        stream_in(In::Command(super::wire_command(call, id, payload)))
+    fn command(&self, command: Command) -> Vec<u8> {
+        stream_in(In::Command(super::wire_command(command)))
     }
 
     fn reply(&self, reply: Reply) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! The messages of actions: a call for each command, in four kinds.
 
+use super::Key;
 use super::{Command, FromFunction, FromProxy, Protocol, Reply, Stored};
-use crate::play::script::{CallPlan, Key};
 use cloudstate_protocol::action as wire;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use prost::Message as _;
@@ -58,12 +58,12 @@ impl Protocol for Actions {
         Vec::new()
     }
 
-    fn command(&self, call: &CallPlan, _: i64, payload: Option<Any>) -> Vec<u8> {
+    fn command(&self, command: Command) -> Vec<u8> {
         wire::ActionCommand {
-            service_name: call.service().to_owned(),
-            name: call.method.clone(),
-            payload,
-            metadata: super::wire_metadata(call),
+            service_name: command.service,
+            name: command.name,
+            payload: command.payload,
+            metadata: super::wire_metadata(command.metadata),
         }
         .encode_to_vec()
     }

@@ -1,8 +1,8 @@
 //! What the model answers, in the terms of [`super::protocol`]: for charts that leave an answer open, and for the
 //! kit's own user function.
 
-use super::protocol::{Begin, Change, Reply};
 use crate::model::{action, event_sourced, value_entity};
+use crate::protocol::{Begin, Change, Reply};
 use prost_types::Any;
 
 /// Is there a model of this method?

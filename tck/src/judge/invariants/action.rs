@@ -1,10 +1,11 @@
 //! The rules of an action's call, for both of its ends.
 
-use super::at;
+use crate::judge::invariants::at;
 use crate::judge::{Bench, Objection};
-use crate::play::protocol::{self, Command, FromFunction, FromProxy, Kind};
-use crate::scenario::Party;
-use crate::scenario::service::EntityType;
+use crate::party::Party;
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::{Command, FromFunction, FromProxy, Kind};
 use crate::transcript::{Entry, Hop, StreamId, What};
 use std::collections::BTreeMap;
 

@@ -1,15 +1,18 @@
 //! From a scenario to a script: defaults, the model's answers, fresh ids, and the order of moves.
 
-use super::oracle::{self, Entity};
-use super::protocol::Kind;
-use super::script::{CallPlan, Key, Move, MoveKind, Origin, Place, Returns, Script, StepInfo};
-use crate::model;
-pub use crate::scenario::keys::STATUS;
+use crate::model::oracle;
+use crate::model::oracle::Entity;
+use crate::party::{Party, Role};
+use crate::protocol::EntityType;
+use crate::protocol::Key;
+use crate::protocol::Kind;
 use crate::scenario::message::{self, Bindings, Scope};
-use crate::scenario::service::{self, EntityType};
-use crate::scenario::{
-    Answer, Call, Node, Party, Raw, Role, Scenario, Span, Step, StepKind, Stream, StreamLine,
-};
+use crate::scenario::service;
+use crate::scenario::{Answer, Call, Raw, Scenario, Step, StepKind, Stream, StreamLine};
+use crate::script::{CallPlan, Move, MoveKind, Origin, Place, Returns, Script, StepInfo};
+use crate::services;
+use crate::status::{UNKNOWN, status_code};
+use crate::yaml::{Node, Span};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use std::collections::BTreeMap;
@@ -68,7 +71,7 @@ pub fn passivates(scenario: &Scenario) -> bool {
 /// short passivation timeout, where the chart passivates.
 pub fn service_in_role(scenario: &Scenario, role: Role) -> String {
     let brief = format!("{}Brief", scenario.service);
-    let known = model::spec::descriptor_pool()
+    let known = services::descriptor_pool()
         .get_service_by_name(&brief)
         .is_some();
     if role == Role::Proxy && passivates(scenario) && known {
@@ -157,7 +160,7 @@ type Frontier = Vec<usize>;
 
 impl Builder {
     fn entity_type(&self) -> Option<EntityType> {
-        EntityType::of(&self.key.service)
+        services::entity_type(&self.key.service)
     }
 
     fn steps(&mut self, steps: &[Step], mut after: Frontier) -> Result<Frontier, NotPlayable> {
@@ -320,7 +323,7 @@ impl Builder {
             EntityType::Crdt => return None,
             _ => self.key.service.clone(),
         };
-        let service = model::spec::descriptor_pool().get_service_by_name(&service)?;
+        let service = services::descriptor_pool().get_service_by_name(&service)?;
         service.methods().next()
     }
 
@@ -578,9 +581,9 @@ impl Builder {
             if let Some(node) = node {
                 lines.push(line(Some(node), None));
             }
-            let payload = super::protocol::payload(plan, &bytes);
+            let payload = crate::script::payload(plan, &bytes);
             for outcome in oracle::respond(&service, &plan.method, &payload).unwrap_or_default() {
-                let answer = super::protocol::answer_of(span, &outcome, &self.package);
+                let answer = crate::scenario::form::answer_of(span, &outcome, &self.package);
                 lines.push(line(None, Some(answer)));
             }
         }
@@ -802,7 +805,7 @@ impl Builder {
         let method = self.method(&call.target)?;
         let (request, entity) = self.request(call, &method)?;
         let service = method.parent_service().full_name().to_owned();
-        let entity_type = EntityType::of(&service);
+        let entity_type = services::entity_type(&service);
         let key = Key { service, entity };
         let payload = request.encode_to_vec();
         if let Some(node) = call
@@ -868,7 +871,7 @@ impl Builder {
             Some((service, method)) if service.contains('.') => (service.to_owned(), method),
             Some((service, method)) => (format!("{}.{service}", self.package), method),
         };
-        model::spec::descriptor_pool()
+        services::descriptor_pool()
             .get_service_by_name(&service)
             .and_then(|s| s.methods().find(|m| m.name() == method))
             .ok_or_else(|| NotPlayable(format!("the kit doesn't know {service}/{method}")))
@@ -924,7 +927,7 @@ impl Builder {
         if method.is_server_streaming() {
             return None;
         }
-        let outcome = if EntityType::of(&key.service) == Some(EntityType::Action) {
+        let outcome = if services::entity_type(&key.service) == Some(EntityType::Action) {
             let payloads = match call.stream {
                 None => vec![any],
                 Some(_) => self
@@ -944,23 +947,23 @@ impl Builder {
             }
             self.models.get_mut(key)?.handle(method.name(), &any)?
         };
-        Some(super::protocol::answer_of(
+        Some(crate::scenario::form::answer_of(
             call.span,
             &outcome,
             &self.package,
         ))
     }
 
-    fn stored(&self, node: &Node) -> Option<super::protocol::Stored> {
+    fn stored(&self, node: &Node) -> Option<crate::protocol::Stored> {
         let scope = Scope {
             package: &self.package,
             bindings: &self.bindings,
         };
-        super::replay_of(node, &scope).ok()?
+        crate::scenario::replay::replay_of(node, &scope).ok()?
     }
 
     /// The model's state where the chart gives the history instead of making it.
-    fn begin_from(&mut self, key: &Key, stored: &super::protocol::Stored) {
+    fn begin_from(&mut self, key: &Key, stored: &crate::protocol::Stored) {
         let Some(mut entity) = Entity::new(&key.service) else {
             return;
         };
@@ -1262,7 +1265,7 @@ fn fence_call(span: Span, method: &MethodDescriptor, id: Node) -> Call {
 
 fn metadata(node: Option<&Node>) -> Vec<(String, String)> {
     let entries = node.and_then(Node::entries).unwrap_or_default();
-    let named = |(key, value): &(crate::scenario::node::Key, Node)| {
+    let named = |(key, value): &(crate::yaml::node::Key, Node)| {
         let values = value
             .items()
             .unwrap_or(std::slice::from_ref(value))
@@ -1273,24 +1276,6 @@ fn metadata(node: Option<&Node>) -> Vec<(String, String)> {
             .filter_map(move |value| Some((name.clone(), value.as_text()?.to_owned())))
     };
     entries.iter().flat_map(named).collect()
-}
-
-/// gRPC status code UNKNOWN.
-pub const UNKNOWN: i32 = 2;
-/// gRPC status code DEADLINE_EXCEEDED.
-pub const DEADLINE_EXCEEDED: i32 = 4;
-
-/// A status code's name.
-pub fn status_name(code: i32) -> String {
-    let known = usize::try_from(code).ok().and_then(|code| STATUS.get(code));
-    known.map_or_else(|| code.to_string(), ToString::to_string)
-}
-
-fn status_code(name: &str) -> Option<i32> {
-    STATUS
-        .iter()
-        .position(|s| *s == name)
-        .map(|code| code as i32)
 }
 
 fn read_returns(node: &Node) -> Returns {

@@ -9,7 +9,7 @@ mod event_sourced;
 mod value_entity;
 
 use crate::judge::{Bench, Objection};
-use crate::scenario::Party;
+use crate::party::Party;
 
 /// All invariants over the transcript of one play.
 pub fn check(bench: &mut Bench<'_>) {

@@ -1,6 +1,7 @@
 //! Findings: what deviates, which sentence says so, and who is to blame.
 
-use crate::scenario::{Party, Span};
+use crate::party::Party;
+use crate::yaml::Span;
 use serde::{Deserialize, Serialize};
 
 /// How a scenario ended. Only ever gets worse.

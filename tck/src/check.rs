@@ -6,17 +6,18 @@ mod answer;
 mod raw;
 mod roles;
 
-pub use super::keys::FEATURES;
 pub use agreement::agree_with_model;
-pub(crate) use roles::each;
 pub use roles::{needs, roles};
 
-use super::message::{self, Bindings, MessageError, Scope};
-use super::source::allowed;
-use super::{Call, Node, Party, Scenario, SourceError, Span, Step, StepKind, Stream, Verifies};
-use crate::model::spec::descriptor_pool;
-use crate::play::oracle;
+use crate::model::oracle;
+use crate::party::Party;
 use crate::requirement::Requirements;
+use crate::scenario::message;
+use crate::scenario::message::{Bindings, MessageError, Scope};
+use crate::scenario::{Call, Scenario, Step, StepKind, Stream, Verifies};
+use crate::services::descriptor_pool;
+use crate::yaml::source::allowed;
+use crate::yaml::{Node, SourceError, Span};
 use prost_reflect::{MessageDescriptor, MethodDescriptor};
 use std::collections::{BTreeMap, BTreeSet};
 

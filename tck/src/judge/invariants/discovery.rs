@@ -1,6 +1,6 @@
 //! What an entity spec must be.
 
-use crate::model::spec::{SERVICES, Service};
+use crate::services::{SERVICES, Service};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{Entity, EntitySpec};
 use cloudstate_protocol::names::{ACTION, ENTITY_TYPES};
@@ -128,10 +128,12 @@ fn model_persistence(spec: &EntitySpec) -> Option<String> {
 
 fn model_types(spec: &EntitySpec) -> Option<String> {
     let (entity, model) =
-        models(spec).find(|(entity, model)| entity.entity_type != model.entity_type)?;
+        models(spec).find(|(entity, model)| entity.entity_type != model.entity_type.name())?;
     Some(format!(
         "{} has the entity type {:?}, not {:?}",
-        entity.service_name, entity.entity_type, model.entity_type
+        entity.service_name,
+        entity.entity_type,
+        model.entity_type.name()
     ))
 }
 

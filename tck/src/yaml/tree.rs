@@ -1,7 +1,7 @@
 //! (2) YAML as a tree that knows where everything stands.
 
-use super::node::Key;
-use super::{Node, Source, SourceError, Span, Value};
+use crate::yaml::node::Key;
+use crate::yaml::{Node, Source, SourceError, Span, Value};
 use granit_parser::{Event, Parser, ScalarStyle};
 use std::sync::Arc;
 

@@ -1,8 +1,10 @@
 //! Steps below the level of calls.
 
-use super::super::service::EntityType;
-use super::super::{Node, Party, Raw, Span};
-use super::Checker;
+use crate::check::Checker;
+use crate::party::Party;
+use crate::scenario::Raw;
+use crate::services;
+use crate::yaml::{Node, Span};
 
 impl Checker<'_> {
     pub(super) fn raw(&mut self, span: Span, party: Party, what: &Raw) {
@@ -52,7 +54,7 @@ impl Checker<'_> {
     }
 
     fn raw_message(&mut self, node: &Node, party: Party) {
-        let entity_type = EntityType::of(&self.scenario.service);
+        let entity_type = services::entity_type(&self.scenario.service);
         match entity_type.filter(|_| party != Party::Client) {
             Some(entity_type) => self.message(node, entity_type.message(party)),
             None => {

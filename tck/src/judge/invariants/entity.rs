@@ -1,12 +1,15 @@
 //! The rules of a stateful entity's stream, for both of its ends. What is special to an entity type is what it
 //! stores: its [`History`].
 
-use super::{at, event_sourced, value_entity};
-use crate::judge::{Bench, Mismatch, Objection};
-use crate::play::protocol::{self, Begin, FromFunction, FromProxy, Reply};
-use crate::play::script::{Key, MoveKind, Origin};
-use crate::scenario::service::EntityType;
-use crate::scenario::{Party, Role};
+use crate::finding::Mismatch;
+use crate::judge::invariants::{at, event_sourced, value_entity};
+use crate::judge::{Bench, Objection};
+use crate::party::{Party, Role};
+use crate::protocol;
+use crate::protocol::EntityType;
+use crate::protocol::Key;
+use crate::protocol::{Begin, FromFunction, FromProxy, Reply};
+use crate::script::{MoveKind, Origin};
 use crate::transcript::{Entry, Hop, Lost, StreamId, What};
 use cloudstate_protocol::cloudstate::client_action::Action;
 use prost_types::Any;
@@ -298,7 +301,7 @@ impl Monitor<'_, '_> {
                 "the proxy sent init a second time on a stream",
             )
         });
-        let known = crate::play::oracle::Entity::new(&key.service).is_some();
+        let known = crate::model::oracle::Entity::new(&key.service).is_some();
         self.rule(
             watched,
             "commands.init-identifies-entity",
@@ -536,7 +539,7 @@ impl Monitor<'_, '_> {
                         "passivation.function-completes",
                         *code == 0,
                         || {
-                            let status = crate::play::expand::status_name(*code);
+                            let status = crate::status::status_name(*code);
                             at(
                                 entry.seq,
                                 Party::Function,
@@ -701,7 +704,7 @@ impl Monitor<'_, '_> {
 
     fn output(&self, watched: &Watched) -> Option<String> {
         let key = watched.key.as_ref()?;
-        let service = crate::model::spec::descriptor_pool().get_service_by_name(&key.service)?;
+        let service = crate::services::descriptor_pool().get_service_by_name(&key.service)?;
         Some(service.methods().next()?.output().full_name().to_owned())
     }
 
@@ -763,7 +766,7 @@ impl Monitor<'_, '_> {
 }
 
 /// The client's call that a side effect or forward comes from; an effect's own reply is nobody's answer.
-fn script_root(script: &crate::play::script::Script, mut call: usize) -> usize {
+fn script_root(script: &crate::script::Script, mut call: usize) -> usize {
     loop {
         match script.calls[call].origin {
             Origin::Client

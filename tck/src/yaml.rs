@@ -1,0 +1,8 @@
+//! YAML as a tree whose every key and value knows where it stands.
+
+pub mod node;
+pub mod source;
+pub mod tree;
+
+pub use node::{Node, Value};
+pub use source::{Source, SourceError, Span};
