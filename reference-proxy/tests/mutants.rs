@@ -4,8 +4,8 @@
 mod system;
 
 use cloudstate_tck::mutant::Mutant;
-use cloudstate_tck::run::{self, Fate};
 use cloudstate_tck::party::Party;
+use cloudstate_tck::run::{self, Fate};
 use cloudstate_tck::scenario::read;
 use std::sync::Arc;
 

@@ -18,28 +18,32 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
 
-pub mod cast;
-pub mod check;
-pub mod cli;
-pub mod diagram;
-pub mod explore;
-pub mod finding;
-pub mod harness;
-pub mod judge;
-pub mod model;
-pub mod mutant;
-pub mod party;
-pub mod play;
-pub mod protocol;
-pub mod report;
-pub mod requirement;
-pub mod run;
-pub mod scenario;
-pub mod script;
-pub mod services;
-pub mod status;
-pub mod system;
+// The ground.
 pub mod text;
-pub mod transcript;
-pub mod wire;
+pub mod party;
 pub mod yaml;
+pub mod finding;
+pub mod status;
+pub mod protocol;
+pub mod services;
+// What should happen.
+pub mod requirement;
+pub mod scenario;
+pub mod transcript;
+pub mod model;
+pub mod script;
+pub mod check;
+pub mod explore;
+// What happens, and what it means.
+pub mod play;
+pub mod judge;
+pub mod diagram;
+pub mod report;
+pub mod mutant;
+// With whom it happens.
+pub mod system;
+pub mod wire;
+pub mod cast;
+pub mod run;
+pub mod harness;
+pub mod cli;
