@@ -9,7 +9,7 @@ use crate::party::Role;
 use crate::report::{
     Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
 };
-use crate::requirement::Requirements;
+use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::Scenario;
 use crate::script::expand;
 use crate::system::{System, Waivers};
@@ -90,7 +90,7 @@ pub async fn run(
 #[derive(Debug, Default)]
 struct Collected {
     results: Vec<ScenarioResult>,
-    covered: BTreeMap<String, BTreeSet<Role>>,
+    covered: BTreeMap<RequirementName, BTreeSet<Role>>,
     choices: BTreeSet<(String, Role)>,
     service_info: Vec<(String, String)>,
     proxy_info: Vec<(String, String)>,
@@ -322,7 +322,7 @@ impl Collected {
     fn add(&mut self, options: &RunOptions, played: Played, progress: &dyn Fn(Progress<'_>)) {
         for name in &played.judgement.covered {
             self.covered
-                .entry(name.clone())
+                .entry(*name)
                 .or_default()
                 .insert(played.result.role);
         }
