@@ -22,10 +22,19 @@ pub struct Judgement {
     pub findings: Vec<Finding>,
     /// Requirements whose check was evaluated with its premise true.
     pub covered: BTreeSet<RequirementName>,
-    /// Where the specification leaves a choice: what was chosen, as `requirement: choice`.
-    pub choices: BTreeSet<String>,
+    /// Where the specification leaves a choice: what was chosen.
+    pub choices: BTreeSet<ChoiceTaken>,
     /// The kit or the scenario is at fault.
     pub error: Option<String>,
+}
+
+/// A permission, and what the party that has it made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChoiceTaken {
+    /// What leaves the choice.
+    pub requirement: RequirementName,
+    /// What was chosen, as the end of a sentence about the party.
+    pub choice: &'static str,
 }
 
 impl Judgement {
@@ -122,11 +131,12 @@ impl Bench<'_> {
     }
 
     /// A permission was used, or not.
-    pub fn chose(&mut self, requirement: RequirementName, choice: &str) {
+    pub fn chose(&mut self, requirement: RequirementName, choice: &'static str) {
         self.covered(requirement);
-        self.judgement
-            .choices
-            .insert(format!("{requirement}: {choice}"));
+        self.judgement.choices.insert(ChoiceTaken {
+            requirement,
+            choice,
+        });
     }
 
     /// A deviation from a requirement. An entry is objected to once.

@@ -33,9 +33,12 @@ impl RequirementName {
 
     /// The chapter in which it stands, without `.md`.
     pub fn chapter(self) -> &'static str {
-        self.0
-            .split_once('.')
-            .map_or(self.0, |(chapter, _)| chapter)
+        self.0.split_once('.').map_or("", |(chapter, _)| chapter)
+    }
+
+    /// Its name within the chapter.
+    pub fn slug(self) -> &'static str {
+        self.0.split_once('.').map_or(self.0, |(_, slug)| slug)
     }
 }
 

@@ -5,6 +5,7 @@ mod stages;
 mod task;
 
 use crate::finding;
+use crate::judge::ChoiceTaken;
 use crate::party::Role;
 use crate::report::{
     Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
@@ -91,7 +92,7 @@ pub async fn run(
 struct Collected {
     results: Vec<ScenarioResult>,
     covered: BTreeMap<RequirementName, BTreeSet<Role>>,
-    choices: BTreeSet<(String, Role)>,
+    choices: BTreeSet<(ChoiceTaken, Role)>,
     service_info: Vec<(String, String)>,
     proxy_info: Vec<(String, String)>,
 }
@@ -327,7 +328,7 @@ impl Collected {
                 .insert(played.result.role);
         }
         for choice in &played.judgement.choices {
-            self.choices.insert((choice.clone(), played.result.role));
+            self.choices.insert((*choice, played.result.role));
         }
         let mut result = played.result;
         result.rerun = format!(
@@ -393,7 +394,7 @@ impl Collected {
             choices: self
                 .choices
                 .iter()
-                .map(|(choice, role)| choice_of(choice, *role))
+                .map(|(taken, role)| choice_of(*taken, *role))
                 .collect(),
             waivers: waivers(
                 &options.system.waivers,
@@ -405,14 +406,12 @@ impl Collected {
     }
 }
 
-fn choice_of(text: &str, role: Role) -> Choice {
-    let (about, took) = text.split_once(": ").unwrap_or((text, ""));
-    let question = about.rsplit('.').next().unwrap_or(about).replace('-', " ");
+fn choice_of(taken: ChoiceTaken, role: Role) -> Choice {
     Choice {
-        about: about.to_owned(),
+        about: taken.requirement.to_string(),
         role,
-        question,
-        took: took.to_owned(),
+        question: taken.requirement.slug().replace('-', " "),
+        took: taken.choice.to_owned(),
     }
 }
 
