@@ -20,15 +20,25 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// An entity's.
-    Entity(Key),
+    Entity(EntityType, Key),
     /// That of an action's call: an index into [`Script::calls`].
     Call(usize),
+}
+
+impl Place {
+    /// Whose messages travel there.
+    pub fn entity_type(&self) -> EntityType {
+        match self {
+            Place::Entity(entity_type, _) => *entity_type,
+            Place::Call(_) => EntityType::Action,
+        }
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Entity(key) => write!(f, "the stream of {key}"),
+            Place::Entity(_, key) => write!(f, "the stream of {key}"),
             Place::Call(_) => f.write_str("the action's call"),
         }
     }
@@ -316,6 +326,11 @@ impl CallPlan {
     pub fn service(&self) -> &str {
         let path = self.path.trim_start_matches('/');
         path.split_once('/').map_or("", |(service, _)| service)
+    }
+
+    /// It goes to an action.
+    pub fn is_action(&self) -> bool {
+        self.entity_type == Some(EntityType::Action)
     }
 
     /// Its command with this id; without a payload, the message that names an action's stream.
