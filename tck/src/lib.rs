@@ -32,5 +32,6 @@ pub mod requirement;
 pub mod run;
 pub mod scenario;
 pub mod system;
+mod tasks;
 pub mod transcript;
 pub mod wire;

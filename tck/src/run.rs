@@ -11,6 +11,7 @@ use crate::report::{
 use crate::requirement::Requirements;
 use crate::scenario::{Fault, Raw, Role, Scenario, StepKind, check};
 use crate::system::{Setting, System, Waivers};
+use crate::tasks::side_by_side;
 use crate::{cast, explore, judge};
 use cast::Limits;
 pub use mutants::{Fate, Fates, mutants};
@@ -23,7 +24,6 @@ use std::time::Instant;
 pub use task::remove_transcripts;
 use task::{Played, Task};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 /// What to run, on what.
 #[derive(Debug)]
@@ -160,14 +160,14 @@ async fn run_role(
 /// Whose subject died under it is played once more, alone. If nothing goes wrong then, it can't be told which of those
 /// that were played side by side the subject didn't survive, but it didn't.
 async fn played_alone(
-    deaths: Vec<(Task, String)>,
-    stages: &Stages,
+    deaths: Vec<(Arc<Task>, String)>,
+    stages: &Arc<Stages>,
     done: &mut dyn FnMut(Played),
 ) -> Result<(), StageError> {
     let mut all = Vec::new();
     for (task, how) in deaths {
         stages.revive().await?;
-        all.push((task.play(stages).await, how));
+        all.push((task.play_apart(stages).await, how));
     }
     let passed = |played: &Played| played.judgement.verdict() == judge::Verdict::Pass;
     let unexplained = all.iter().all(|(played, _)| passed(played));
@@ -187,33 +187,27 @@ async fn play_all(
     tasks: Vec<Task>,
     stages: &Arc<Stages>,
     jobs: usize,
-    done: &mut dyn FnMut(Task, Played),
+    done: &mut dyn FnMut(Arc<Task>, Played),
 ) {
-    let places = Arc::new(Semaphore::new(jobs.max(1)));
+    let shared = Arc::new(Semaphore::new(jobs.max(1)));
     let own = Arc::new(Semaphore::new(2));
-    let mut playing = JoinSet::new();
-    for task in tasks {
-        let (stages, places) = (
-            stages.clone(),
-            if task.own_subject {
-                own.clone()
-            } else {
-                places.clone()
-            },
-        );
-        playing.spawn(async move {
-            let streams = u32::try_from(task.streams().clamp(1, jobs.max(1))).unwrap_or(1);
-            let streams = if task.own_subject { 1 } else { streams };
+    let tasks = tasks.into_iter().map(Arc::new).map(|task| {
+        let places = if task.own_subject { &own } else { &shared };
+        let (stages, places) = (stages.clone(), places.clone());
+        let playing = task.clone();
+        let work = async move {
+            let streams = u32::try_from(playing.streams().clamp(1, jobs.max(1))).unwrap_or(1);
+            let streams = if playing.own_subject { 1 } else { streams };
             let _place = places.acquire_many(streams).await;
-            let played = task.play(&stages).await;
-            (task, played)
-        });
-    }
-    while let Some(played) = playing.join_next().await {
-        if let Ok((task, played)) = played {
-            done(task, played);
-        }
-    }
+            playing.play(&stages).await
+        };
+        (task, work)
+    });
+    side_by_side(tasks, &mut |task, played| {
+        let played = played.unwrap_or_else(|why| task.error(why));
+        done(task, played);
+    })
+    .await;
 }
 
 /// What is played, and what isn't applicable.
