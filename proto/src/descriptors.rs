@@ -186,6 +186,24 @@ pub fn link(set: &[u8]) -> Result<DescriptorPool, LinkError> {
     Ok(DescriptorPool::decode(set.encode_to_vec().as_slice())?)
 }
 
+/// The files of a serialized `google.protobuf.FileDescriptorSet` that are wanted, as a set again. Each
+/// keeps its bytes, custom options included.
+///
+/// # Errors
+/// The bytes are no set of files.
+pub fn only(
+    set: &[u8],
+    wanted: impl Fn(&FileDescriptorProto) -> bool,
+) -> Result<Vec<u8>, prost::DecodeError> {
+    let mut kept = EncodedFiles::default();
+    for raw in EncodedFiles::decode(set)?.file {
+        if wanted(&FileDescriptorProto::decode(raw.as_slice())?) {
+            kept.file.push(raw);
+        }
+    }
+    Ok(kept.encode_to_vec())
+}
+
 /// The fields of a request that make up its entity id, in the order in which the message declares
 /// them. Fields of messages within it don't count.
 ///

@@ -282,3 +282,11 @@ fn files_that_do_not_fit_together_do_not_link() {
     let linked = link(&set.encode_to_vec());
     assert!(matches!(linked, Err(LinkError::Unlinkable(_))));
 }
+
+#[test]
+fn the_files_that_are_wanted_keep_their_options() {
+    let set = with_file_of(Some("proto9"));
+    let known = only(&set, |file| check_syntax(file).is_ok()).unwrap();
+    assert_eq!(known, FILE_DESCRIPTOR_SET);
+    assert!(only(b"\xff", |_| true).is_err());
+}

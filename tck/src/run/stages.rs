@@ -5,6 +5,7 @@ use crate::cast::announce;
 use crate::cast::door::{Behind, Door};
 use crate::cast::stage::{Stage, Subject};
 use crate::cast::{self, Limits};
+use crate::invariants::discovery;
 use crate::model;
 use crate::play::expand;
 use crate::play::protocol;
@@ -417,8 +418,16 @@ impl Stages {
             ("library", info.support_library_name),
             ("library version", info.support_library_version),
             ("protocol version", version),
+            ("descriptors left unread", self.left_unread()),
         ];
         Some(named(fields))
+    }
+
+    /// Descriptors that can't be read and need not be.
+    fn left_unread(&self) -> String {
+        let files = self.spec.iter().flat_map(discovery::set_aside);
+        let words = files.map(|unknown| format!("{} (syntax {:?})", unknown.file, unknown.syntax));
+        words.collect::<Vec<_>>().join(", ")
     }
 
     pub fn proxy_info(&self) -> Option<Vec<(String, String)>> {
