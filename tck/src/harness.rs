@@ -96,7 +96,10 @@ fn run_all(
                 .await
                 .map_err(|error| error.to_string())?;
             match &mut all {
-                Some(all) => all.scenarios.extend(report.scenarios),
+                Some(all) => {
+                    all.scenarios.extend(report.scenarios);
+                    all.unserved.extend(report.unserved);
+                }
                 None => all = Some(report),
             }
         }
@@ -109,7 +112,13 @@ fn conclude(report: &Report, result: &ScenarioResult) -> Result<Completion, Fail
         Outcome::Ran {
             verdict: Verdict::Pass,
         }
-        | Outcome::Waived { .. } => Ok(Completion::Completed),
+        | Outcome::Waived { .. } => {
+            let mut unserved = report.unserved.iter();
+            match unserved.find(|unserved| unserved.role == result.role) {
+                Some(unserved) => Err(unserved.reason.as_str().into()),
+                None => Ok(Completion::Completed),
+            }
+        }
         Outcome::NotApplicable { reason } => Ok(Completion::ignored_with(reason.clone())),
         Outcome::Ran { .. } => Err(terminal::scenario(report, result, Paint::Plain).into()),
     }

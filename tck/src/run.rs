@@ -7,6 +7,7 @@ mod task;
 use crate::play::expand;
 use crate::report::{
     Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
+    Unserved,
 };
 use crate::requirement::Requirements;
 use crate::scenario::{Fault, Raw, Role, Scenario, StepKind, check};
@@ -108,6 +109,7 @@ struct Collected {
     results: Vec<ScenarioResult>,
     covered: BTreeMap<String, BTreeSet<Role>>,
     choices: BTreeSet<(String, Role)>,
+    unserved: Vec<Unserved>,
     service_info: Vec<(String, String)>,
     proxy_info: Vec<(String, String)>,
 }
@@ -124,16 +126,19 @@ async fn run_role(
         .iter()
         .any(|scenario| expand::passivates(scenario));
     let stages = Arc::new(Stages::open(&options.system, role, brief, limits).await?);
-    let (tasks, skipped) = plan(options, role, &stages);
-    progress(Progress::Role(role, tasks.len()));
-    for result in skipped {
+    let plan = plan(options, role, &stages);
+    let reason = stages.unserved().or_else(|| plan.unserved());
+    let unserved = reason.map(|reason| Unserved { role, reason });
+    collected.unserved.extend(unserved);
+    progress(Progress::Role(role, plan.tasks.len()));
+    for result in plan.skipped {
         progress(Progress::Ended(&result));
         collected.results.push(result);
     }
     let jobs = options.jobs.unwrap_or_else(|| stages.jobs());
     let mut deaths = Vec::new();
     play_all(
-        tasks,
+        plan.tasks,
         &stages,
         jobs,
         &mut |task, played| match played.died {
@@ -210,26 +215,49 @@ async fn play_all(
     .await;
 }
 
-/// What is played, and what isn't applicable.
-fn plan(options: &RunOptions, role: Role, stages: &Stages) -> (Vec<Task>, Vec<ScenarioResult>) {
-    let (mut tasks, mut skipped) = (Vec::new(), Vec::new());
+/// What is played in a role.
+#[derive(Debug, Default)]
+struct Plan {
+    tasks: Vec<Task>,
+    /// What isn't applicable.
+    skipped: Vec<ScenarioResult>,
+    /// Of these the first that could be played on another system, and why not on this.
+    lacking: Option<String>,
+}
+
+impl Plan {
+    /// Nothing is played though something could be: why.
+    fn unserved(&self) -> Option<String> {
+        let lacking = self.lacking.as_ref().filter(|_| self.tasks.is_empty())?;
+        Some(format!("no scenario was played: {lacking}"))
+    }
+}
+
+/// Sorts out what is played and what is not.
+fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
+    let mut plan = Plan::default();
     for scenario in &options.scenarios {
         let choices = expand::choices(scenario, role);
         for choice in 0..choices {
             let instance = (choices > 1).then(|| instance(choice));
-            let task = Task::new(scenario, role, choice, instance)
-                .and_then(|task| stages.applicable(&options.system, task));
+            let task = Task::new(scenario, role, choice, instance).and_then(|task| {
+                let applicable = stages.applicable(&options.system, task);
+                applicable.inspect_err(|lacking| {
+                    plan.lacking.get_or_insert_with(|| lacking.clone());
+                })
+            });
             match task {
-                Ok(task) => tasks.push(task),
+                Ok(task) => plan.tasks.push(task),
                 Err(reason) => {
                     let outcome = Outcome::NotApplicable { reason };
-                    skipped.push(result_of(scenario, role, None, outcome));
+                    let skipped = result_of(scenario, role, None, outcome);
+                    plan.skipped.push(skipped);
                     break;
                 }
             }
         }
     }
-    (tasks, skipped)
+    plan
 }
 
 /// What the instance of a scenario is called that plays this choice.
@@ -399,6 +427,7 @@ impl Collected {
             },
             roles: options.roles.clone(),
             seed: options.seed,
+            unserved: self.unserved,
             requirements,
             choices: self
                 .choices

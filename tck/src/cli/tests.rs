@@ -4,6 +4,7 @@ use super::*;
 use crate::cast::relay::Relay;
 use crate::mutant::{Direction, Mutant};
 use cloudstate_protocol::cloudstate::EntitySpec;
+use cloudstate_protocol::descriptors::descriptor_set_for;
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::path::PathBuf;
@@ -552,4 +553,70 @@ fn a_file_of_an_unknown_syntax_that_a_model_needs_is_found() {
     for part in ["shop/cart.proto", "proto9"] {
         assert!(summary.contains(part), "{summary}");
     }
+}
+
+/// The models whose names the predicate likes.
+fn spec_with(announced: impl Fn(&str) -> bool) -> EntitySpec {
+    let mut spec = crate::model::spec::entity_spec();
+    spec.entities
+        .retain(|entity| announced(&entity.service_name));
+    spec
+}
+
+/// A run on a function that announces this: exit code, and the last line at the terminal.
+fn conclusion_on(spec: EntitySpec, more: &[&str]) -> (u8, String) {
+    let model = model_announcing(spec);
+    let run = ["run", "--function", &model.address];
+    let (code, out, _) = tck(&[&run[..], more].concat());
+    (code, out.lines().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_function_that_announces_nothing_known_does_not_pass() {
+    const CRDT: &str = "cloudstate.tck.model.crdt.CrdtTckModel";
+    let mut other = spec_with(|name| name.ends_with("EventSourcedTwo"));
+    other.entities[0].service_name = CRDT.to_owned();
+    other.entities[0].entity_type = "cloudstate.crdt.Crdt".to_owned();
+    other.proto = descriptor_set_for(&[CRDT]).unwrap();
+    for (spec, names) in [(spec_with(|_| false), "none"), (other, CRDT)] {
+        for filter in [
+            &[][..],
+            &["--filter", "discovery/function-describes-itself"],
+        ] {
+            let (code, last) = conclusion_on(spec.clone(), filter);
+            let expected = format!(
+                "NOTHING CHECKED: in the role sdk the function announces no entity that the kit has scenarios for \
+                 ({names}) (exit code 4)"
+            );
+            assert_eq!((code, last), (4, expected), "{filter:?}");
+        }
+    }
+}
+
+#[test]
+fn scenarios_about_what_is_not_announced_are_not_applicable() {
+    let without = |name: &'static str| spec_with(move |other| !other.contains(name));
+    for (lacking, filter) in [
+        ("valueentity", "value-entities/**"),
+        ("valueentity", "value-entities/init-for-an-unknown-service"),
+        (
+            "ValueEntityTwo",
+            "value-entities/unknown-command-of-the-second-service",
+        ),
+        (
+            "ValueEntityConfigured",
+            "discovery/value-entity-configured-passivation",
+        ),
+        ("EventSourcedConfigured", "discovery/configured-passivation"),
+    ] {
+        let (code, last) = conclusion_on(without(lacking), &["--filter", filter]);
+        assert_eq!(code, 4, "{filter}: {last}");
+        let start = "NOTHING CHECKED: in the role sdk no scenario was played: the function doesn't announce ";
+        assert!(last.starts_with(start), "{last}");
+        let (code, last) = conclusion_on(spec_with(|_| true), &["--filter", filter]);
+        assert_eq!(code, 0, "{filter}: {last}");
+    }
+    // What is left is still checked.
+    let (code, last) = conclusion_on(without("valueentity"), &["--filter", "passivation/**"]);
+    assert_eq!(code, 0, "{last}");
 }
