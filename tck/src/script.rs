@@ -321,6 +321,25 @@ impl Move {
     }
 }
 
+impl MoveKind {
+    /// The entity on whose stream it is, where that isn't told by a call.
+    pub fn entity(&self) -> Option<&Key> {
+        match self {
+            MoveKind::HalfClose(key) | MoveKind::Complete(key) => Some(key),
+            MoveKind::Message { place, .. }
+            | MoveKind::Bytes { place, .. }
+            | MoveKind::Ends { place, .. }
+            | MoveKind::Resets { place, .. }
+            | MoveKind::Fault { place, .. }
+            | MoveKind::Fails { place, .. } => match place {
+                Place::Entity(_, key) => Some(key),
+                Place::Call(_) => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl CallPlan {
     /// The full name of the service that it goes to.
     pub fn service(&self) -> &str {
