@@ -62,7 +62,7 @@ impl Play {
                 stream: *self.backs.get(call)?,
             },
             Draft::OpenEntity(EntityType::Action, _) => back(protocol::Kind::Unary.path()),
-            Draft::OpenEntity(entity_type, _) => back(entity_type.path()),
+            Draft::OpenEntity(entity_type, _) => back(entity_type.protocol().path()),
             Draft::HalfCloseEntity(key) => Act::HalfClose {
                 from: Party::Proxy,
                 stream: *self.current.get(key)?,
@@ -262,10 +262,7 @@ impl Play {
         let (Some(key), Some(entity_type)) = (plan.key.clone(), plan.entity_type) else {
             return true;
         };
-        let Some(protocol) = protocol::of(entity_type) else {
-            self.broken(format!("{} is not played", entity_type.noun()));
-            return true;
-        };
+        let protocol = entity_type.protocol();
         let replay = plan.replay.as_ref().and_then(|node| self.read_replay(node));
         let id = match self.live(&key) {
             Some((_, track)) if track.proxy_done || track.function_done => return false,
@@ -295,7 +292,7 @@ impl Play {
         let Some(&stream) = self.backs.get(&script.carrier(call)) else {
             return false;
         };
-        let Some(protocol) = self.entity_type(stream).and_then(protocol::of) else {
+        let Some(entity_type) = self.entity_type(stream) else {
             return false;
         };
         let id = match self.streams.get(&stream) {
@@ -306,11 +303,10 @@ impl Play {
         let bytes = match &plan.answer {
             Some(answer) => {
                 let node = script::answer_node(&script, plan, answer, id, Some(script.choice));
-                let entity_type = plan.entity_type.unwrap_or(EntityType::EventSourced);
                 self.build(&node, entity_type.message(Party::Function))
             }
             None => match self.model_answers(stream, plan) {
-                Some(reply) => protocol.reply(reply.to_command(id)).into(),
+                Some(reply) => entity_type.protocol().reply(reply.to_command(id)).into(),
                 None => self.broken(format!("the model can't answer {}", plan.path)),
             },
         };

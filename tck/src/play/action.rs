@@ -32,9 +32,7 @@ impl Play {
     pub(super) fn issue_action(&mut self, call: usize, index: usize) {
         let script = self.script.clone();
         let plan = &script.calls[call];
-        let Some(protocol) = protocol::of(EntityType::Action) else {
-            return;
-        };
+        let protocol = EntityType::Action.protocol();
         let payload = (!plan.kind.streams_in()).then(|| script::payload(plan, &plan.payload));
         let bytes = protocol.command(plan.command(0, payload)).into();
         self.push(Draft::OpenAction(call), None);
