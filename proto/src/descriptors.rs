@@ -15,8 +15,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 
 /// The files of this crate and everything that they import, as a serialized
 /// `google.protobuf.FileDescriptorSet` with all options and comments.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor_set.bin");
 
 /// The file of [`pool`] that has the messages of primitive values. No `.proto` file stands behind
 /// it.
