@@ -12,7 +12,7 @@ use crate::report::{
 use crate::requirement::Requirements;
 use crate::scenario::Scenario;
 use crate::script::expand;
-use crate::system::{System, Waivers};
+use crate::system::{System, WaiverSet};
 use crate::{cast, explore};
 use cast::Limits;
 pub use mutants::{Fate, Fates, mutants};
@@ -416,7 +416,11 @@ fn choice_of(text: &str, role: Role) -> Choice {
     }
 }
 
-fn waivers(waivers: &Waivers, results: &[ScenarioResult], strict: bool) -> crate::report::Waivers {
+fn waivers(
+    waivers: &WaiverSet,
+    results: &[ScenarioResult],
+    strict: bool,
+) -> crate::report::Waivers {
     let mut summary = waivers.summary(results);
     if !strict {
         summary.stale.retain(|stale| !stale.passing.is_empty());
