@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{Entity, EntitySpec, ProxyInfo};
+use cloudstate_protocol::descriptors::{self, NotLinked};
 use cloudstate_protocol::names::PROTOCOL_VERSION;
 use prost::Message;
 use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
@@ -46,6 +47,11 @@ pub enum Refusal {
     Undecodable(String),
     #[error("EntitySpec.proto lacks the file {import:?}, which {file:?} imports; include it")]
     MissingImport { file: String, import: String },
+    #[error(
+        "the file {file:?} of EntitySpec.proto has {language}, which this proxy can't read; \
+         compile it with syntax = \"proto3\" or \"proto2\""
+    )]
+    Language { file: String, language: String },
     #[error("the files of EntitySpec.proto import each other in a circle: {0}")]
     Circle(String),
     #[error("the files of EntitySpec.proto can't be linked: {0}")]
@@ -334,12 +340,16 @@ fn check_method(method: &MethodDescriptor, entity: &Arc<EntityType>) -> Result<M
     ))
 }
 
-fn link(descriptors: &[u8]) -> Result<DescriptorPool, Refusal> {
+fn link(descriptor_set: &[u8]) -> Result<DescriptorPool, Refusal> {
     // spec: discovery.refuses-bad-descriptors
-    let files = FileDescriptorSet::decode(descriptors)
+    let files = FileDescriptorSet::decode(descriptor_set)
         .map_err(|error| Refusal::Undecodable(error.to_string()))?;
     check_imports(&files)?;
-    DescriptorPool::decode(descriptors).map_err(|error| Refusal::Unlinkable(error.to_string()))
+    descriptors::link(descriptor_set).map_err(|error| match error {
+        NotLinked::Undecodable(reason) => Refusal::Undecodable(reason),
+        NotLinked::Language { file, language } => Refusal::Language { file, language },
+        NotLinked::Unlinkable(reason) => Refusal::Unlinkable(reason),
+    })
 }
 
 /// Removes files whose imports are all there until none is left; what can't be removed imports a

@@ -317,6 +317,20 @@ fn descriptors_must_be_readable_and_complete() {
 }
 
 #[test]
+fn files_must_be_in_a_language_that_is_known() {
+    for syntax in ["editions", "proto4"] {
+        let mut set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+        let file = set.file.last_mut().unwrap();
+        file.syntax = Some(syntax.to_owned());
+        let name = file.name().to_owned();
+        assert_refused(
+            |spec| spec.proto = set.encode_to_vec(),
+            &["EntitySpec.proto", &name, syntax, "proto3"],
+        );
+    }
+}
+
+#[test]
 fn files_must_not_import_each_other_in_a_circle() {
     let mut set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
     let name = "cloudstate/tck/model/eventsourced.proto".to_owned();

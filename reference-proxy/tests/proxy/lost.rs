@@ -6,6 +6,8 @@ use cloudstate_reference_proxy::journal::{Append, Chunk, EntityRef, History, Sto
 use cloudstate_tck::system::Port;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tokio::sync::watch;
 
 use super::*;
@@ -64,6 +66,43 @@ async fn a_refused_specification_is_not_served_and_a_better_one_is() {
     assert!(seen.streams.is_empty());
     let _function = replaced(function, Setup::default()).await;
     assert_eq!(proxy.eventually("a", vec![emit("y")]).await, "xy");
+}
+
+/// Its files are in a language that the proxy doesn't know.
+fn of_the_future() -> Setup {
+    let mut setup = Setup::default();
+    let mut set = FileDescriptorSet::decode(&*setup.spec.proto).unwrap();
+    set.file[0].syntax = Some("editions".to_owned());
+    setup.spec.proto = set.encode_to_vec();
+    setup
+}
+
+#[tokio::test]
+async fn an_unknown_language_takes_a_good_specification_out_of_service_and_is_asked_again() {
+    let (function, proxy) = start(Setup::default()).await;
+    proxy.process("a", vec![emit("x")]).await.unwrap();
+    let function = replaced(function, of_the_future()).await;
+    until_answered_with(async || proxy.process("a", vec![]).await, Code::Unavailable).await;
+    let seen = function.until(|seen| seen.discoveries.len() > 1).await;
+    assert_eq!(seen.reports.len(), 1);
+    assert!(seen.reports[0].contains("editions"), "{:?}", seen.reports);
+    let _function = replaced(function, Setup::default()).await;
+    assert_eq!(proxy.eventually("a", vec![emit("y")]).await, "xy");
+}
+
+#[tokio::test]
+async fn an_unknown_language_at_the_start_is_reported_until_there_is_a_better_one() {
+    let function = Function::start(of_the_future());
+    let starting = Proxy::start(function.address, |_| {});
+    let replacing = async {
+        let seen = function.until(|seen| seen.discoveries.len() >= 3).await;
+        assert_eq!(seen.reports.len(), 1);
+        let port = function.port.clone();
+        function.kill();
+        Function::start_at(port, Setup::default())
+    };
+    let (proxy, _function) = tokio::join!(starting, replacing);
+    assert_eq!(proxy.process("a", vec![emit("x")]).await.unwrap(), "x");
 }
 
 #[tokio::test]
