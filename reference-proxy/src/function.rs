@@ -7,6 +7,7 @@
 pub mod call;
 pub mod connection;
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ impl Function {
 
     /// Keeps a connection to the user function, so that a specification is known as long as the
     /// user function is there, and a new one soon after it was replaced. Never ends.
-    pub async fn stay_connected(self: Arc<Self>) {
+    pub async fn stay_connected(self: Arc<Self>) -> Infallible {
         let mut pauses = Pauses::default();
         loop {
             match self.permit().await {

@@ -1,14 +1,16 @@
 //! The proxy as a whole: its parts put together in the order a command passes them, started, and
 //! stopped.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::config::Config;
 use crate::discovery::{Discovery, Serving, Terms};
@@ -33,6 +35,10 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// A task without which nothing works came to an end by a fault of the proxy's own. To go on would be to look
+    /// alive and serve nobody.
+    #[error("{0} failed, which is a fault of the proxy; what is above this line says more")]
+    Fault(&'static str),
 }
 
 /// Runs a proxy until `shutdown` resolves and everything under way is done.
@@ -65,10 +71,27 @@ pub async fn serve(
         settling: TaskTracker::new(),
     });
     let connected = tokio::spawn(function.stay_connected());
-    let served = serve_clients(&config, serving, &router, on_listening, shutdown).await;
-    connected.abort();
+    let served = serve_clients(&config, serving, &router, on_listening, shutdown);
+    let served = unless_ended(
+        "the task that stays connected to the user function",
+        connected,
+        served,
+    )
+    .await;
     router.journal.close();
     served
+}
+
+/// What `served` comes to, unless a task that never ends does; that one is ended with it.
+async fn unless_ended(
+    name: &'static str,
+    task: JoinHandle<Infallible>,
+    served: impl Future<Output = Result<(), ServeError>>,
+) -> Result<(), ServeError> {
+    tokio::select! {
+        served = served => served,
+        _ = AbortOnDropHandle::new(task) => Err(ServeError::Fault(name)),
+    }
 }
 
 async fn serve_clients(
@@ -92,10 +115,13 @@ async fn serve_clients(
     let front = Front::bind(config.listen, grpc).await.map_err(listen)?;
     on_listening(front.address().map_err(listen)?);
     let stop = CancellationToken::new();
-    let front = tokio::spawn(front.serve(stop.clone()));
-    shutdown.await;
+    let mut front = AbortOnDropHandle::new(tokio::spawn(front.serve(stop.clone())));
+    tokio::select! {
+        () = shutdown => {}
+        _ = &mut front => return Err(ServeError::Fault("the door")),
+    }
     stop.cancel();
-    if timeout(DRAIN_TIMEOUTS.0, front).await.is_err() {
+    if timeout(DRAIN_TIMEOUTS.0, &mut front).await.is_err() {
         tracing::warn!(
             "clients were cut off: not all calls ended within {:?}",
             DRAIN_TIMEOUTS.0
@@ -116,4 +142,28 @@ async fn serve_clients(
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_ends_the_proxy() {
+        let panics = tokio::spawn(async { panic!("for the test") });
+        let ended = unless_ended("the task", panics, std::future::pending()).await;
+        assert!(matches!(ended, Err(ServeError::Fault("the task"))));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_stops_takes_its_tasks_along() {
+        let (alive, mut gone) = tokio::sync::mpsc::channel::<()>(1);
+        let task = tokio::spawn(async move {
+            let _alive = alive;
+            std::future::pending().await
+        });
+        let ended = unless_ended("the task", task, async { Ok(()) }).await;
+        assert!(ended.is_ok());
+        assert_eq!(gone.recv().await, None);
+    }
 }
