@@ -4,12 +4,20 @@
 //! writes it as one transaction with one sync, and only then acknowledges each. The more entities
 //! write at once, the more share a sync. Reads go past it.
 //!
-//! Three keyspaces: `events` maps an entity and a sequence number to an event, `snapshots` an
-//! entity to its latest snapshot, `values` an entity to its value. An entity is written as its two
-//! ids, each after its length, so that no entity's keys begin with those of another, and a history
-//! is one range of neighbouring keys.
+//! Four keyspaces: `events` maps an entity and a sequence number to an event, `snapshots` an
+//! entity to its latest snapshot, `values` an entity to its value, and `meta` has the number of
+//! writes. An entity is written as its two ids, each after its length, so that no entity's keys
+//! begin with those of another, and a history is one range of neighbouring keys.
+//!
+//! A directory is audited before the engine opens it, and its number of writes is held against the
+//! one that was acknowledged: what is damaged is refused, for the engine would go on without it.
+
+mod audit;
+mod log;
+mod mark;
 
 use std::collections::HashMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -20,6 +28,8 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Append, Chunk, EntityRef, History, Journal, JournalError, Snapshot, Stored};
+use audit::Unfit;
+use mark::Mark;
 
 /// How many writes share a transaction at most.
 const BATCH: usize = 1024;
@@ -37,6 +47,12 @@ const LOG_BYTES: u64 = 64 << 20;
 const REMEMBERED: usize = 100_000;
 /// The longest key that the engine takes.
 const MAX_KEY_BYTES: usize = u16::MAX as usize;
+/// How many keyspaces there are.
+const KEYSPACES: usize = 4;
+/// Under what the number of writes is kept.
+const WRITES: &str = "writes";
+/// The engine's lock file.
+const LOCK: &str = "lock";
 
 /// The data directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,17 +63,58 @@ pub enum OpenError {
          stop that one, or choose another with --data-dir", .0.display()
     )]
     Locked(PathBuf),
-    /// It can't be made, read or written, or it holds something else.
-    #[error(
-        "the data directory {} can't be opened: {reason}; \
-         choose another with --data-dir", directory.display()
-    )]
+    /// It can't be made, read or written.
+    #[error("the data directory {} can't be opened: {reason}", directory.display())]
     Unusable {
         /// Which one.
         directory: PathBuf,
         /// What the system, or the engine, says.
         reason: String,
     },
+    /// Something that was stored there is missing or can't be read.
+    #[error(
+        "the data directory {} is damaged: {reason}. \
+         It isn't served, because writes that were acknowledged would be missing from then on. \
+         Keep it as it is, and restore one that is whole", directory.display()
+    )]
+    Damaged {
+        /// Which one.
+        directory: PathBuf,
+        /// What was found, and in which file.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    /// What the engine said about a directory, and whether there was something in it before.
+    fn of(directory: &Path, error: fjall::Error, was_there: bool) -> Self {
+        let directory = directory.to_owned();
+        let unusable = |reason: String| Self::Unusable {
+            directory: directory.clone(),
+            reason,
+        };
+        match error {
+            fjall::Error::Locked => Self::Locked(directory),
+            fjall::Error::Io(error) if was_there => unusable(error.to_string()),
+            fjall::Error::Io(error) => unusable(format!("{error}; choose another with --data-dir")),
+            fjall::Error::InvalidVersion(version) => unusable(format!(
+                "it is of another version of the storage engine's format ({version:?})"
+            )),
+            other => Self::Damaged {
+                reason: other.to_string(),
+                directory,
+            },
+        }
+    }
+
+    /// What the audit of a directory found.
+    fn unfit(directory: &Path, unfit: Unfit) -> Self {
+        let (directory, reason) = (directory.to_owned(), unfit.to_string());
+        match unfit {
+            Unfit::Damaged { .. } => Self::Damaged { directory, reason },
+            Unfit::Unreadable { .. } => Self::Unusable { directory, reason },
+        }
+    }
 }
 
 /// Histories on disk.
@@ -83,27 +140,35 @@ impl DurableJournal {
     /// Opens the journal in this directory, which is made if need be. It takes as long as the disk
     /// does, so not on a thread that others wait for.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let unusable = |reason: String| OpenError::Unusable {
-            directory: directory.to_owned(),
-            reason,
-        };
-        let store = Store::open(directory).map_err(|error| match error {
-            fjall::Error::Locked => OpenError::Locked(directory.to_owned()),
-            fjall::Error::Io(error) => unusable(error.to_string()),
-            other => unusable(other.to_string()),
-        })?;
-        let (writes, queue) = mpsc::unbounded_channel();
+        let was_there = audit::has_store(directory);
+        let acknowledged = audited(directory)?;
+        let failed = |error| OpenError::of(directory, error, was_there);
+        let store = Store::open(directory).map_err(failed)?;
+        let writes = store.writes().map_err(failed)?;
+        if writes < acknowledged {
+            return Err(OpenError::Damaged {
+                directory: directory.to_owned(),
+                reason: format!(
+                    "{acknowledged} writes were acknowledged, and the last that is there is \
+                     number {writes}: a log was cut off, or is one of before"
+                ),
+            });
+        }
+        let mark = Mark::open(directory, writes).map_err(|error| failed(error.into()))?;
+        let (sender, queue) = mpsc::unbounded_channel();
         let committer = Committer {
             store: store.clone(),
             last_sequences: HashMap::new(),
+            writes,
+            mark,
         };
         let committer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || committer.run(queue))
-            .map_err(|error| unusable(error.to_string()))?;
+            .map_err(|error| failed(error.into()))?;
         let open = Open {
             store,
-            writes,
+            writes: sender,
             committer,
         };
         Ok(Self {
@@ -201,6 +266,25 @@ impl Drop for DurableJournal {
     }
 }
 
+/// Audits a directory, and says how many of its writes were acknowledged.
+fn audited(directory: &Path) -> Result<u64, OpenError> {
+    let unfit = |unfit| OpenError::unfit(directory, unfit);
+    let acknowledged = Mark::read(directory).map_err(unfit)?;
+    if acknowledged.is_none() && !audit::has_store(directory) {
+        return Ok(0);
+    }
+    // Somebody who writes meanwhile would look like damage.
+    let lock = File::open(directory.join(LOCK));
+    if let Ok(Err(TryLockError::WouldBlock)) = lock.as_ref().map(File::try_lock) {
+        return Err(OpenError::Locked(directory.to_owned()));
+    }
+    if acknowledged.is_some() {
+        audit::check_complete(directory, KEYSPACES).map_err(unfit)?;
+    }
+    audit::check_logs(directory).map_err(unfit)?;
+    Ok(acknowledged.unwrap_or(0))
+}
+
 /// An entity as the first part of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct EntityKey(Vec<u8>);
@@ -234,6 +318,7 @@ struct Store {
     events: Keyspace,
     snapshots: Keyspace,
     values: Keyspace,
+    meta: Keyspace,
 }
 
 impl Store {
@@ -248,8 +333,16 @@ impl Store {
             events: database.keyspace("events", options)?,
             snapshots: database.keyspace("snapshots", options)?,
             values: database.keyspace("values", options)?,
+            meta: database.keyspace("meta", options)?,
             database,
         })
+    }
+
+    /// How many writes there were.
+    fn writes(&self) -> fjall::Result<u64> {
+        let writes = self.meta.get(WRITES)?;
+        let writes = writes.and_then(|writes| Some(u64::from_be_bytes(*writes.first_chunk()?)));
+        Ok(writes.unwrap_or(0))
     }
 
     fn last_sequence(&self, key: &EntityKey) -> Result<u64, JournalError> {
@@ -257,7 +350,7 @@ impl Store {
             return Ok(0);
         };
         let key = last.key().map_err(storage)?;
-        let sequence = key.last_chunk().ok_or_else(damaged)?;
+        let sequence = key.last_chunk().ok_or_else(damaged_entry)?;
         Ok(u64::from_be_bytes(*sequence))
     }
 
@@ -281,7 +374,7 @@ impl Store {
         let Some(value) = self.snapshots.get(&key.0).map_err(storage)? else {
             return Ok(None);
         };
-        let (sequence, state) = value.split_first_chunk().ok_or_else(damaged)?;
+        let (sequence, state) = value.split_first_chunk().ok_or_else(damaged_entry)?;
         Ok(Some(Snapshot {
             sequence: u64::from_be_bytes(*sequence),
             state: Bytes::copy_from_slice(state),
@@ -298,7 +391,7 @@ fn closed() -> JournalError {
     JournalError::Storage("it is closed".to_owned())
 }
 
-fn damaged() -> JournalError {
+fn damaged_entry() -> JournalError {
     JournalError::Storage("an entry is damaged".to_owned())
 }
 
@@ -327,6 +420,9 @@ struct Committer {
     store: Store,
     /// With the appends of the transaction under way; read from disk when missing.
     last_sequences: HashMap<EntityKey, u64>,
+    /// How many writes there were.
+    writes: u64,
+    mark: Mark,
 }
 
 impl Committer {
@@ -348,12 +444,27 @@ impl Committer {
                 Err(error) => drop(queued.ack.send(Err(error))),
             }
         }
+        let writes = self.writes + acks.len() as u64;
+        if writes > self.writes {
+            batch.insert(&self.store.meta, WRITES, writes.to_be_bytes());
+        }
         let outcome = batch.commit().map_err(storage);
+        if outcome.is_ok() {
+            self.acknowledge(writes);
+        }
         if outcome.is_err() || self.last_sequences.len() > REMEMBERED {
             self.last_sequences.clear();
         }
         for ack in acks {
             drop(ack.send(outcome.clone()));
+        }
+    }
+
+    fn acknowledge(&mut self, writes: u64) {
+        self.writes = writes;
+        if let Err(error) = self.mark.set(writes) {
+            // What is stored is stored. It would only not be missed.
+            tracing::warn!("the number of acknowledged writes could not be noted: {error}");
         }
     }
 
@@ -396,3 +507,6 @@ impl Committer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
