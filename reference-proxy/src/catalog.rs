@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use cloudstate_protocol::names::{ACTION, EVENT_SOURCED, VALUE_ENTITY};
 use cloudstate_protocol::payload::PROTOBUF_PREFIX;
+use tokio::sync::watch;
+
+/// What the proxy serves at the moment: nothing before the first specification was accepted, and
+/// nothing after one was refused.
+pub type Serving = watch::Receiver<Option<Arc<Catalog>>>;
 
 /// Every method of every announced entity, by its path.
 #[derive(Debug, Default)]

@@ -12,8 +12,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::catalog::Serving;
 use crate::config::Config;
-use crate::discovery::{Discovery, Serving, Terms};
+use crate::discovery::Discovery;
+use crate::discovery::check::Terms;
 use crate::entity::registry::Entities;
 use crate::front::Front;
 use crate::front::grpc::Grpc;

@@ -16,8 +16,8 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use crate::action;
+use crate::catalog::Serving;
 use crate::catalog::{Kind, Method};
-use crate::discovery::Serving;
 use crate::entity::registry::Entities;
 use crate::function::Function;
 use crate::journal::{EntityRef, Journal};

@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::action::{self, Exchange};
 use crate::catalog::{Kind, Method, Streams};
-use crate::function::connection::GRPC_TIMEOUT;
+use crate::function::call::GRPC_TIMEOUT;
 use crate::router::{self, Answer, Router};
 use crate::trace::Trace;
 use crate::wire::{Payload, is_transport, metadata_of};

@@ -9,10 +9,15 @@ use std::future::poll_fn;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
+use prost::Message;
 use tonic::{Code, Status};
 
 use super::connection::Permit;
+
+/// How long a call may take, as gRPC says it.
+pub const GRPC_TIMEOUT: &str = "grpc-timeout";
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// What precedes each message: a flag for compression, and the length.
 const PREFIX: usize = 5;
@@ -54,6 +59,61 @@ impl Call {
             },
             _permit: permit,
         }
+    }
+}
+
+impl Permit {
+    /// Opens the stream: a gRPC call to this path.
+    pub async fn open(self, path: &str, timeout: Option<&HeaderValue>) -> Result<Call, String> {
+        let connection = &self.0;
+        let mut request = http::Request::post(format!("http://{}{path}", connection.authority))
+            .version(http::Version::HTTP_2)
+            .header(http::header::CONTENT_TYPE, "application/grpc")
+            .header(http::header::TE, "trailers")
+            .header(http::header::USER_AGENT, USER_AGENT);
+        if let Some(timeout) = timeout {
+            request = request.header(GRPC_TIMEOUT, timeout);
+        }
+        let request = request.body(()).map_err(|error| error.to_string())?;
+        let opened = async {
+            let mut requests = connection.requests.clone().ready().await?;
+            requests.send_request(request, false)
+        };
+        let (response, sender) = opened.await.map_err(|error| {
+            // Nobody else need try: it is closed, or about to be.
+            connection.close();
+            error.to_string()
+        })?;
+        let max = connection.max_message_size;
+        Ok(Call::new(sender, response, self, max))
+    }
+
+    /// A unary call; the answer, or why there is none.
+    pub async fn unary<A: Message + Default>(
+        self,
+        path: &str,
+        request: &impl Message,
+    ) -> Result<A, String> {
+        let mut call = self.open(path, None).await?;
+        let mut frame = Frame::new(request.encoded_len());
+        request
+            .encode(frame.head())
+            .map_err(|error| error.to_string())?;
+        call.sender
+            .send(frame)
+            .await
+            .map_err(|error| error.to_string())?;
+        call.sender.half_close();
+        let answer = match call.receiver.next().await {
+            Incoming::Message(answer) => answer,
+            Incoming::End(end) => return Err(format!("{path} wasn't answered: {end}")),
+        };
+        match call.receiver.next().await {
+            Incoming::End(End::Status(status)) if status.code() == tonic::Code::Ok => {}
+            Incoming::End(end) => return Err(format!("{path} failed: {end}")),
+            Incoming::Message(_) => return Err(format!("{path} was answered twice")),
+        }
+        A::decode(answer).map_err(|error| format!("the answer of {path} can't be decoded: {error}"))
     }
 }
 

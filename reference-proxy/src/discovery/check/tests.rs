@@ -371,15 +371,3 @@ fn the_announced_timeout_counts_if_it_is_one() {
         assert_eq!(second.entity.passivation_timeout, TERMS.passivation_timeout);
     }
 }
-
-#[test]
-fn pauses_grow_up_to_the_longest_and_are_never_equal_for_all() {
-    let mut pauses = Pauses::default();
-    let mut full = PAUSES.0;
-    for _ in 0..40 {
-        let pause = pauses.next_pause();
-        assert!(pause <= full && pause >= full / 2, "{pause:?} of {full:?}");
-        full = (full * 2).min(PAUSES.1);
-    }
-    assert_eq!(full, PAUSES.1);
-}
