@@ -1,20 +1,45 @@
 //! Stateful entities: one task for each that is awake.
 //!
-//! [`registry`] finds or wakes the entity of a command. [`lifecycle`] is what all types of entities
-//! that answer one command at a time have in common, and [`Behaviour`] is what they don't: each
-//! type is a module that implements it.
+//! [`registry`] finds or wakes the entity of a command, and puts the command into its [`mailbox`].
+//! [`lifecycle`] is what all types of entities that answer one command at a time have in common,
+//! and [`Behaviour`] is what they don't: each type is a module that implements it. What an entity
+//! needs of the proxy around it are its [`Surroundings`].
 
 pub mod event_sourced;
 pub mod lifecycle;
+pub mod mailbox;
+mod reading;
 pub mod registry;
 pub mod value;
 
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use crate::command::{Caller, Command, Consequences, Origin};
+use crate::function::Function;
 use crate::function::call::{Closed, Frame, Sender};
 use crate::journal::{EntityRef, Journal, JournalError};
-use crate::router::{Command, Consequences};
 use crate::violation::{Remark, Violation};
+
+/// What an entity needs of the proxy around it.
+pub struct Surroundings {
+    /// Where it opens its streams.
+    pub function: Arc<Function>,
+    /// Where it keeps its state.
+    pub journal: Arc<dyn Journal>,
+    /// How long the user function may take to end a stream that was half-closed.
+    pub half_close_timeout: Duration,
+    /// Who takes what is left of a reply. It has the entities, so that they don't have it.
+    pub settle: Weak<dyn Settle>,
+}
+
+/// Carries out what a reply asks for besides the entity's own, and answers the caller.
+pub trait Settle: Send + Sync {
+    /// Returns at once; the entity goes on with its next command.
+    fn settle(self: Arc<Self>, consequences: Consequences, origin: Origin, caller: Caller);
+}
 
 /// What distinguishes a type of entity.
 pub trait Behaviour: Send + 'static {

@@ -12,9 +12,9 @@ pub mod report;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::HeaderValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -68,11 +68,11 @@ impl Function {
         self.open_with(path, None).await
     }
 
-    /// Opens a stream with a `grpc-timeout`.
+    /// Opens a stream for which the user function has so much time.
     pub async fn open_with(
         self: &Arc<Self>,
         path: &str,
-        timeout: Option<&HeaderValue>,
+        timeout: Option<Duration>,
     ) -> Result<Call, Unreachable> {
         loop {
             // A connection on which opening fails is closed, so this ends.

@@ -10,13 +10,12 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::catalog::Serving;
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::discovery::check::Terms;
-use crate::entity::registry::Entities;
 use crate::front::Front;
 use crate::front::grpc::Grpc;
 use crate::function::Function;
@@ -59,19 +58,18 @@ pub async fn serve(
     });
     let serving = discovery.serving();
     let function = Function::new(&config.function, config.max_message_size, discovery);
-    let router = Arc::new(Router {
-        serving: serving.clone(),
-        function: Arc::clone(&function),
-        journal,
-        entities: Entities::default(),
-        limits: Limits {
-            relay_timeout: config.relay_timeout,
-            hop_limit: config.hop_limit,
-            max_queue: config.max_queue,
-            half_close_timeout: config.half_close_timeout,
-        },
-        settling: TaskTracker::new(),
-    });
+    let limits = Limits {
+        relay_timeout: config.relay_timeout,
+        hop_limit: config.hop_limit,
+        max_queue: config.max_queue,
+        half_close_timeout: config.half_close_timeout,
+    };
+    let router = Router::new(
+        serving.clone(),
+        Arc::clone(&function),
+        Arc::clone(&journal),
+        limits,
+    );
     let connected = tokio::spawn(function.stay_connected());
     let served = serve_clients(&config, serving, &router, on_listening, shutdown);
     let served = unless_ended(
@@ -80,7 +78,7 @@ pub async fn serve(
         served,
     )
     .await;
-    router.journal.close();
+    journal.close();
     served
 }
 
@@ -114,7 +112,9 @@ async fn serve_clients(
         address: config.listen,
         source,
     };
-    let front = Front::bind(config.listen, grpc).await.map_err(listen)?;
+    let front = Front::bind(config.listen, vec![Box::new(grpc)])
+        .await
+        .map_err(listen)?;
     on_listening(front.address().map_err(listen)?);
     let stop = CancellationToken::new();
     let mut front = AbortOnDropHandle::new(tokio::spawn(front.serve(stop.clone())));
@@ -129,14 +129,11 @@ async fn serve_clients(
             DRAIN_TIMEOUTS.0
         );
     }
-    let asleep = async {
-        router.settling.close();
-        router.settling.wait().await;
-        // spec: passivation.idle-half-close
-        router.entities.passivate_all().await;
-    };
-    if timeout(DRAIN_TIMEOUTS.1, asleep).await.is_err() {
-        let awake = router.entities.len();
+    if timeout(DRAIN_TIMEOUTS.1, router.fall_asleep())
+        .await
+        .is_err()
+    {
+        let awake = router.awake();
         tracing::warn!(
             awake,
             "not all entities fell asleep within {:?}",

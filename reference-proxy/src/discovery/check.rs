@@ -9,10 +9,10 @@ use cloudstate_protocol::cloudstate::{Entity, EntitySpec};
 use cloudstate_protocol::descriptors::{self, NotLinked};
 use cloudstate_protocol::names::PROTOCOL_VERSION;
 use prost::Message;
-use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::{DescriptorPool, MethodDescriptor};
 use prost_types::FileDescriptorSet;
 
-use crate::catalog::{Catalog, EntityType, Key, Kind, Method, Streams, UnusableKey};
+use crate::catalog::{Callee, Catalog, EntityType, Key, Kind, Method, Streams, UnusableKey};
 
 /// Longer than any proxy runs, and short enough to be added to a point in time.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -105,9 +105,14 @@ pub fn check(spec: &EntitySpec, terms: Terms) -> Result<Catalog, Refusal> {
         if !services.insert(&entity.service_name) {
             return Err(Refusal::ServiceTwice(entity.service_name.clone()));
         }
-        methods.extend(check_entity(entity, &pool, terms)?);
-        let stateful = entity.entity_type != Kind::Action.entity_type();
-        if stateful && !persistence_ids.insert(&entity.persistence_id) {
+        let kind = check_type(entity)?;
+        methods.extend(check_entity(entity, kind, &pool, terms)?);
+        let has_own = match kind {
+            Kind::Entity(_) => persistence_ids.insert(&entity.persistence_id),
+            // Nothing is kept under it.
+            Kind::Action => true,
+        };
+        if !has_own {
             let id = entity.persistence_id.clone();
             return Err(Refusal::PersistenceIdTwice(id));
         }
@@ -126,26 +131,32 @@ fn check_version(spec: &EntitySpec) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn check_type(entity: &Entity) -> Result<Kind, Refusal> {
+    // spec: discovery.refuses-unsupported-type
+    let mut kinds = Kind::ALL.into_iter();
+    let kind = kinds.find(|kind| kind.entity_type() == entity.entity_type);
+    kind.ok_or_else(|| Refusal::UnsupportedType {
+        service: entity.service_name.clone(),
+        entity_type: entity.entity_type.clone(),
+    })
+}
+
 fn check_entity(
     entity: &Entity,
+    kind: Kind,
     pool: &DescriptorPool,
     terms: Terms,
 ) -> Result<Vec<Method>, Refusal> {
-    // spec: discovery.refuses-unsupported-type
-    let kind = Kind::ALL
-        .into_iter()
-        .find(|kind| kind.entity_type() == entity.entity_type);
-    let kind = kind.ok_or_else(|| Refusal::UnsupportedType {
-        service: entity.service_name.clone(),
-        entity_type: entity.entity_type.clone(),
-    })?;
     // spec: discovery.refuses-unknown-service
     let service = pool
         .get_service_by_name(&entity.service_name)
         .ok_or_else(|| Refusal::UnknownService(entity.service_name.clone()))?;
-    // spec: discovery.persistence-id-stable
-    if entity.persistence_id.is_empty() && kind != Kind::Action {
-        return Err(Refusal::NoPersistenceId(entity.service_name.clone()));
+    match kind {
+        // spec: discovery.persistence-id-stable
+        Kind::Entity(_) if entity.persistence_id.is_empty() => {
+            return Err(Refusal::NoPersistenceId(entity.service_name.clone()));
+        }
+        Kind::Entity(_) | Kind::Action => {}
     }
     let announced = announced_timeout(entity);
     let entity = Arc::new(EntityType {
@@ -154,7 +165,8 @@ fn check_entity(
         persistence_id: entity.persistence_id.as_str().into(),
         passivation_timeout: announced.unwrap_or(terms.passivation_timeout),
     });
-    check_methods(&service, &entity)
+    let checked = |method| check_method(&method, &entity);
+    service.methods().map(checked).collect()
 }
 
 fn announced_timeout(entity: &Entity) -> Option<Duration> {
@@ -164,31 +176,31 @@ fn announced_timeout(entity: &Entity) -> Option<Duration> {
     (millis > 0).then(|| Duration::from_millis(millis).min(LONGEST_TIMEOUT))
 }
 
-fn check_methods(
-    service: &ServiceDescriptor,
-    entity: &Arc<EntityType>,
-) -> Result<Vec<Method>, Refusal> {
-    let checked = |method| check_method(&method, entity);
-    service.methods().map(checked).collect()
-}
-
 fn check_method(method: &MethodDescriptor, entity: &Arc<EntityType>) -> Result<Method, Refusal> {
-    let name = method.full_name().to_owned();
     let streams = Streams {
         input: method.is_client_streaming(),
         output: method.is_server_streaming(),
     };
+    let callee = match entity.kind {
+        Kind::Action => Callee::Action(streams),
+        // spec: discovery.refuses-streamed-method
+        Kind::Entity(_) if streams != Streams::default() => {
+            return Err(Refusal::Streamed(method.full_name().to_owned()));
+        }
+        Kind::Entity(state_model) => Callee::Entity {
+            state_model,
+            key: check_key(method)?,
+        },
+    };
     let (input, output) = (method.input(), method.output());
-    if entity.kind == Kind::Action {
-        let (input, output) = (input.full_name(), output.full_name());
-        let name = method.name();
-        return Ok(Method::new(entity, name, input, output, None, streams));
-    }
-    // spec: discovery.refuses-streamed-method
-    if streams != Streams::default() {
-        return Err(Refusal::Streamed(name));
-    }
-    let key = Key::of(&input).map_err(|unusable| match unusable {
+    let (input, output) = (input.full_name(), output.full_name());
+    Ok(Method::new(entity, method.name(), input, output, callee))
+}
+
+fn check_key(method: &MethodDescriptor) -> Result<Key, Refusal> {
+    let input = method.input();
+    let name = method.full_name().to_owned();
+    Key::of(&input).map_err(|unusable| match unusable {
         // spec: discovery.refuses-missing-key
         UnusableKey::None => Refusal::NoKey {
             method: name,
@@ -198,15 +210,7 @@ fn check_method(method: &MethodDescriptor, entity: &Arc<EntityType>) -> Result<M
             method: name,
             field,
         },
-    })?;
-    Ok(Method::new(
-        entity,
-        method.name(),
-        input.full_name(),
-        output.full_name(),
-        Some(key),
-        streams,
-    ))
+    })
 }
 
 fn link(descriptor_set: &[u8]) -> Result<DescriptorPool, Refusal> {

@@ -5,12 +5,12 @@ use cloudstate_protocol::cloudstate::Failure;
 use prost::{DecodeError, Message, Oneof};
 
 use super::{Behaviour, Change, FromFunction, NotActivated, Reply};
+use crate::command::{Command, Consequences};
 use crate::function::call::{Frame, Sender};
 use crate::journal::{Append, EntityRef, Journal, JournalError, Snapshot};
-use crate::router::{Command, Consequences};
 use crate::violation::Remark;
 use crate::wire::{
-    self, ClientAction, SideEffect, field_len, number_len, put_field, put_header, put_number,
+    ClientAction, SideEffect, field_len, number_len, put_field, put_header, put_number,
 };
 
 /// The fields of `EventSourcedStreamIn`.
@@ -89,7 +89,7 @@ impl Behaviour for EventSourced {
     }
 
     fn command(id: u64, command: &Command) -> Frame {
-        wire::Command::of(id, command).frame(COMMAND)
+        command.message(id).frame(COMMAND)
     }
 
     fn read(message: Bytes) -> Result<FromFunction<Append>, DecodeError> {

@@ -5,11 +5,11 @@ use cloudstate_protocol::cloudstate::Failure;
 use prost::{DecodeError, Message, Oneof};
 
 use super::{Behaviour, FromFunction, NotActivated, Reply};
+use crate::command::{Command, Consequences};
 use crate::function::call::{Frame, Sender};
 use crate::journal::{EntityRef, Journal, JournalError};
-use crate::router::{Command, Consequences};
 use crate::violation::{Remark, Violation};
-use crate::wire::{self, ClientAction, SideEffect, field_len, put_field, put_header};
+use crate::wire::{ClientAction, SideEffect, field_len, put_field, put_header};
 
 /// The fields of `ValueEntityStreamIn`.
 const INIT: u32 = 1;
@@ -100,7 +100,7 @@ impl Behaviour for ValueEntity {
     }
 
     fn command(id: u64, command: &Command) -> Frame {
-        wire::Command::of(id, command).frame(COMMAND)
+        command.message(id).frame(COMMAND)
     }
 
     fn read(message: Bytes) -> Result<FromFunction<Change>, DecodeError> {

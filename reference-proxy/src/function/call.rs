@@ -5,11 +5,12 @@
 //! and to tell a stream that was reset from a connection that was lost.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use prost::Message;
 use tonic::{Code, Status};
 
@@ -64,7 +65,7 @@ impl Call {
 
 impl Permit {
     /// Opens the stream: a gRPC call to this path.
-    pub async fn open(self, path: &str, timeout: Option<&HeaderValue>) -> Result<Call, String> {
+    pub async fn open(self, path: &str, timeout: Option<Duration>) -> Result<Call, String> {
         let connection = &self.0;
         let mut request = http::Request::post(format!("http://{}{path}", connection.authority))
             .version(http::Version::HTTP_2)
@@ -72,7 +73,7 @@ impl Permit {
             .header(http::header::TE, "trailers")
             .header(http::header::USER_AGENT, USER_AGENT);
         if let Some(timeout) = timeout {
-            request = request.header(GRPC_TIMEOUT, timeout);
+            request = request.header(GRPC_TIMEOUT, timeout_text(timeout));
         }
         let request = request.body(()).map_err(|error| error.to_string())?;
         let opened = async {
@@ -114,6 +115,27 @@ impl Permit {
             Incoming::Message(_) => return Err(format!("{path} was answered twice")),
         }
         A::decode(answer).map_err(|error| format!("the answer of {path} can't be decoded: {error}"))
+    }
+}
+
+/// A `grpc-timeout`: a number of at most eight digits, and its unit.
+fn timeout_text(timeout: Duration) -> String {
+    const MOST: u128 = 99_999_999;
+    let nanos = timeout.as_nanos();
+    let units = [
+        (1_000_000_000, 'S'),
+        (1_000_000, 'm'),
+        (1_000, 'u'),
+        (1, 'n'),
+    ];
+    let exact = units
+        .iter()
+        .find(|(unit, _)| nanos.is_multiple_of(*unit) && nanos / unit <= MOST);
+    // Else as exact as eight digits are.
+    let coarser = || units.iter().rfind(|(unit, _)| nanos / unit <= MOST);
+    match exact.or_else(coarser) {
+        Some((unit, letter)) => format!("{}{letter}", nanos / unit),
+        None => format!("{}H", (nanos / 3_600_000_000_000).min(MOST)),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use cloudstate_protocol::cloudstate as generated;
 use cloudstate_protocol::cloudstate::metadata_entry::Value;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use prost_types::Any;
 
+use super::metadata::metadata_of;
 use super::*;
 
 fn any(type_url: &str, value: &[u8]) -> Any {

@@ -6,6 +6,7 @@ use cloudstate_protocol::names::tck::{EVENT_SOURCED_MODEL, EVENT_SOURCED_TWO};
 use cloudstate_protocol::names::{ACTION, CRDT, ENTITY_TYPES, EVENT_SOURCED, VALUE_ENTITY};
 
 use super::*;
+use crate::catalog::StateModel;
 
 const TERMS: Terms = Terms {
     check_version: true,
@@ -217,10 +218,10 @@ fn a_value_entity_is_found_with_its_kind_and_key() {
     };
     let catalog = check(&spec, TERMS).unwrap();
     let method = catalog.find(VALUE_MODEL, "Process").unwrap();
-    assert_eq!(method.entity.kind, Kind::Value);
+    assert_eq!(method.entity.kind, Kind::Entity(StateModel::Value));
     assert_eq!(&*method.entity.persistence_id, "value");
-    assert_eq!(method.streams, Streams::default());
-    assert!(method.key.is_some());
+    assert_eq!(method.streams(), Streams::default());
+    assert!(matches!(method.callee, Callee::Entity { .. }));
 }
 
 #[test]
@@ -243,8 +244,8 @@ fn an_action_may_stream_and_needs_neither_key_nor_persistence_id() {
     ] {
         let method = catalog.find(service, name).unwrap();
         assert_eq!(method.entity.kind, Kind::Action, "{name}");
-        assert_eq!(method.streams, Streams { input, output }, "{name}");
-        assert!(method.key.is_none(), "{name}");
+        assert_eq!(method.streams(), Streams { input, output }, "{name}");
+        assert!(matches!(method.callee, Callee::Action(_)), "{name}");
     }
 }
 

@@ -59,3 +59,19 @@ fn a_frame_copies_a_short_tail_and_not_a_long_one() {
         assert_eq!(sent, framed(&[b"ab".as_slice(), &tail].concat()));
     }
 }
+
+#[test]
+fn a_timeout_is_written_in_at_most_eight_digits() {
+    for (nanos, text) in [
+        (0, "0S"),
+        (1, "1n"),
+        (200_000_000, "200m"),
+        (60_000_000_000, "60S"),
+        (1_500_000_000, "1500m"),
+        (1_000_000_001, "1000000u"),
+        (99_999_999_999_999_999, "99999999S"),
+        (u64::MAX, "5124095H"),
+    ] {
+        assert_eq!(timeout_text(Duration::from_nanos(nanos)), text);
+    }
+}
