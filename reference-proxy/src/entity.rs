@@ -20,7 +20,7 @@ use bytes::Bytes;
 use crate::command::{Caller, Command, Consequences, Origin};
 use crate::function::Function;
 use crate::function::call::{Closed, Frame, Sender};
-use crate::journal::{EntityRef, Journal, JournalError};
+use crate::journal::{Claimed, EntityRef, LogError};
 use crate::violation::{Remark, Violation};
 
 /// What an entity needs of the proxy around it.
@@ -28,7 +28,7 @@ pub struct Surroundings {
     /// Where it opens its streams.
     pub function: Arc<Function>,
     /// Where it keeps its state.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Arc<Claimed>,
     /// How long the user function may take to end a stream that was half-closed.
     pub half_close_timeout: Duration,
     /// Who takes what is left of a reply. It has the entities, so that they don't have it.
@@ -54,7 +54,7 @@ pub trait Behaviour: Send + 'static {
     fn activate(
         entity: &EntityRef,
         service_name: &str,
-        journal: &dyn Journal,
+        journal: &Claimed,
         out: &mut Sender,
     ) -> impl Future<Output = Result<Self::State, NotActivated>> + Send;
 
@@ -67,10 +67,10 @@ pub trait Behaviour: Send + 'static {
     /// Makes what the reply did to the entity durable.
     fn persist(
         entity: &EntityRef,
-        journal: &dyn Journal,
+        journal: &Claimed,
         state: &mut Self::State,
         change: Self::Change,
-    ) -> impl Future<Output = Result<(), JournalError>> + Send;
+    ) -> impl Future<Output = Result<(), LogError>> + Send;
 }
 
 /// What a reply does to an entity.
@@ -92,7 +92,7 @@ pub trait Change: Send {
 #[allow(missing_docs)]
 pub enum NotActivated {
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Journal(#[from] LogError),
     #[error(transparent)]
     Stream(#[from] Closed),
 }

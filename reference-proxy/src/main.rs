@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cloudstate_reference_proxy::config::{Config, ConfigError, EXIT_USAGE, JournalKind, LogFormat};
-use cloudstate_reference_proxy::journal::Journal;
-use cloudstate_reference_proxy::journal::durable::DurableJournal;
-use cloudstate_reference_proxy::journal::memory::MemoryJournal;
+use cloudstate_reference_proxy::journal::ShardLog;
+use cloudstate_reference_proxy::journal::durable::DurableLog;
+use cloudstate_reference_proxy::journal::memory::MemoryLog;
 use cloudstate_reference_proxy::serve;
 use tracing_subscriber::EnvFilter;
 
@@ -46,10 +46,10 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn open_journal(config: &Config) -> Result<Arc<dyn Journal>, Box<dyn Error>> {
+fn open_journal(config: &Config) -> Result<Arc<dyn ShardLog>, Box<dyn Error>> {
     Ok(match config.journal {
-        JournalKind::Memory => Arc::new(MemoryJournal::default()),
-        JournalKind::Durable => Arc::new(DurableJournal::open(&config.data_dir)?),
+        JournalKind::Memory => Arc::new(MemoryLog::default()),
+        JournalKind::Durable => Arc::new(DurableLog::open(&config.data_dir)?),
     })
 }
 

@@ -19,7 +19,7 @@ use crate::discovery::check::Terms;
 use crate::front::Front;
 use crate::front::grpc::Grpc;
 use crate::function::Function;
-use crate::journal::Journal;
+use crate::journal::{Claimed, LogError, Shard, ShardLog};
 use crate::router::{Limits, Router};
 
 /// How long a stop waits for the calls that are under way, and then for the streams.
@@ -36,6 +36,9 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The log isn't ours.
+    #[error("the journal can't be used: {0}")]
+    Journal(LogError),
     /// A task without which nothing works came to an end by a fault of the proxy's own. To go on would be to look
     /// alive and serve nobody.
     #[error("{0} failed, which is a fault of the proxy; what is above this line says more")]
@@ -48,10 +51,12 @@ pub enum ServeError {
 /// is called with the address of the door.
 pub async fn serve(
     config: Config,
-    journal: Arc<dyn Journal>,
+    log: Arc<dyn ShardLog>,
     on_listening: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    let journal = Claimed::claim(Arc::clone(&log), Shard::ONLY).await;
+    let journal = Arc::new(journal.map_err(ServeError::Journal)?);
     let discovery = Discovery::new(Terms {
         check_version: config.protocol_compatibility_check,
         passivation_timeout: config.passivation_timeout,
@@ -72,13 +77,13 @@ pub async fn serve(
     );
     let connected = tokio::spawn(function.stay_connected());
     let served = serve_clients(&config, serving, &router, on_listening, shutdown);
-    let served = unless_ended(
-        "the task that stays connected to the user function",
-        connected,
-        served,
-    )
-    .await;
-    journal.close();
+    let served = unless_failed(&*log, served);
+    let keeper = "the task that stays connected to the user function";
+    let served = unless_ended(keeper, connected, served).await;
+    if let Err(error) = journal.release().await {
+        tracing::debug!("the shard was not given back: {error}");
+    }
+    log.close();
     served
 }
 
@@ -91,6 +96,17 @@ async fn unless_ended(
     tokio::select! {
         served = served => served,
         _ = AbortOnDropHandle::new(task) => Err(ServeError::Fault(name)),
+    }
+}
+
+/// What `served` comes to, unless the log fails.
+async fn unless_failed(
+    log: &dyn ShardLog,
+    served: impl Future<Output = Result<(), ServeError>>,
+) -> Result<(), ServeError> {
+    tokio::select! {
+        served = served => served,
+        () = log.failed() => Err(ServeError::Fault("the journal")),
     }
 }
 

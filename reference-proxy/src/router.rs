@@ -21,7 +21,7 @@ use crate::command::{Answer, Caller, Command, Consequences, Origin, Pending};
 use crate::entity::registry::Entities;
 use crate::entity::{Settle, Surroundings, lifecycle};
 use crate::function::Function;
-use crate::journal::{EntityRef, Journal};
+use crate::journal::{Claimed, EntityRef};
 use crate::trace::Trace;
 use crate::violation::Remark;
 use crate::wire::{Action, Forward, Payload, SideEffect};
@@ -133,7 +133,7 @@ impl Router {
     pub fn new(
         serving: Serving,
         function: Arc<Function>,
-        journal: Arc<dyn Journal>,
+        journal: Arc<Claimed>,
         limits: Limits,
     ) -> Arc<Self> {
         Arc::new_cyclic(|router: &Weak<Self>| {

@@ -7,7 +7,7 @@ use prost::{DecodeError, Message, Oneof};
 use super::{Behaviour, Change, FromFunction, NotActivated, Reply};
 use crate::command::{Command, Consequences};
 use crate::function::call::{Frame, Sender};
-use crate::journal::{Append, EntityRef, Journal, JournalError, Snapshot};
+use crate::journal::{Append, Claimed, EntityRef, LogError, Snapshot};
 use crate::violation::Remark;
 use crate::wire::{
     ClientAction, SideEffect, field_len, number_len, put_field, put_header, put_number,
@@ -62,7 +62,7 @@ impl Behaviour for EventSourced {
     async fn activate(
         entity: &EntityRef,
         service_name: &str,
-        journal: &dyn Journal,
+        journal: &Claimed,
         out: &mut Sender,
     ) -> Result<Sequence, NotActivated> {
         let history = journal.load(entity).await?;
@@ -84,7 +84,7 @@ impl Behaviour for EventSourced {
             if !chunk.more {
                 return Ok(sequence);
             }
-            chunk = journal.events(entity, sequence).await?;
+            chunk = journal.replay(entity, sequence).await?;
         }
     }
 
@@ -102,10 +102,10 @@ impl Behaviour for EventSourced {
 
     async fn persist(
         entity: &EntityRef,
-        journal: &dyn Journal,
+        journal: &Claimed,
         sequence: &mut Sequence,
         change: Append,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), LogError> {
         // spec: event-sourced.snapshot-without-events-ignored
         if change.events.is_empty() {
             return Ok(());

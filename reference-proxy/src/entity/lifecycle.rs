@@ -28,7 +28,7 @@ use crate::catalog::{EntityType, StateModel};
 use crate::command::{Command, Origin};
 use crate::function::Unreachable;
 use crate::function::call::{Call, Frame, Incoming};
-use crate::journal::EntityRef;
+use crate::journal::{EntityRef, LogError};
 use crate::violation::{Remark, Violation, on_stream};
 use crate::wire::Action;
 
@@ -162,6 +162,21 @@ impl Entity {
     }
 }
 
+/// What the caller of a command hears whose change isn't stored, or maybe is.
+fn not_stored(error: &LogError) -> Status {
+    match error {
+        LogError::Unknown(_) => {
+            Status::unavailable("whether what the command changed was stored isn't known")
+        }
+        LogError::Fenced { .. } | LogError::Held { .. } => {
+            Status::unavailable("another proxy has taken over the entity; nothing was stored")
+        }
+        LogError::Conflict(_) | LogError::Failed(_) => {
+            Status::internal("what the command changed could not be stored")
+        }
+    }
+}
+
 /// Tells the past, unless the user function makes an end of it.
 async fn activate<B: Behaviour>(
     entity: &EntityRef,
@@ -172,7 +187,7 @@ async fn activate<B: Behaviour>(
     let Call {
         sender, receiver, ..
     } = call;
-    let journal = &*around.journal;
+    let journal = &around.journal;
     let replay = B::activate(entity, &entity_type.service_name, journal, sender);
     let early = tokio::select! {
         activated = replay => match activated {
@@ -344,12 +359,12 @@ impl<B: Behaviour> Awakening<'_, B> {
                     self.around.function.report(origin.report(remark));
                 }
                 // spec: event-sourced.persist-before-reply, effects.after-persist
-                let journal = &*self.around.journal;
+                let journal = &self.around.journal;
                 let stored = B::persist(self.entity, journal, &mut self.state, reply.change).await;
                 if let Err(error) = stored {
                     tracing::error!(entity = ?self.entity, "a change could not be stored: {error}");
-                    let status = Status::internal("what the command changed could not be stored");
-                    caller.answer(Err(status));
+                    caller.answer(Err(not_stored(&error)));
+                    // Whatever was known of the entity is read anew.
                     return Next::Reset;
                 }
                 Next::Stay

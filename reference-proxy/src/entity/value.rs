@@ -7,7 +7,7 @@ use prost::{DecodeError, Message, Oneof};
 use super::{Behaviour, FromFunction, NotActivated, Reply};
 use crate::command::{Command, Consequences};
 use crate::function::call::{Frame, Sender};
-use crate::journal::{EntityRef, Journal, JournalError};
+use crate::journal::{Claimed, EntityRef, LogError, Position};
 use crate::violation::{Remark, Violation};
 use crate::wire::{ClientAction, SideEffect, field_len, put_field, put_header};
 
@@ -83,20 +83,21 @@ pub enum Change {
 
 impl Behaviour for ValueEntity {
     const HANDLE: &'static str = "/cloudstate.valueentity.ValueEntity/handle";
-    type State = ();
+    /// The version of the value.
+    type State = Position;
     type Change = Change;
 
     async fn activate(
         entity: &EntityRef,
         service_name: &str,
-        journal: &dyn Journal,
+        journal: &Claimed,
         out: &mut Sender,
-    ) -> Result<(), NotActivated> {
+    ) -> Result<Position, NotActivated> {
         // spec: value-entities.load-failure
-        let value = journal.value(entity).await?;
-        out.send(init(service_name, &entity.id, value.as_ref()))
+        let stored = journal.value(entity).await?;
+        out.send(init(service_name, &entity.id, stored.value.as_ref()))
             .await?;
-        Ok(())
+        Ok(stored.version)
     }
 
     fn command(id: u64, command: &Command) -> Frame {
@@ -113,17 +114,21 @@ impl Behaviour for ValueEntity {
 
     async fn persist(
         entity: &EntityRef,
-        journal: &dyn Journal,
-        (): &mut (),
+        journal: &Claimed,
+        version: &mut Position,
         change: Change,
-    ) -> Result<(), JournalError> {
-        match change {
+    ) -> Result<(), LogError> {
+        let value = match change {
             // spec: value-entities.no-action-no-change
-            Change::None | Change::Unclear(_) => Ok(()),
-            Change::Update(value) => journal.put_value(entity, Some(value)).await,
+            Change::None | Change::Unclear(_) => return Ok(()),
+            Change::Update(value) => Some(value),
             // spec: value-entities.delete-removes
-            Change::Delete => journal.put_value(entity, None).await,
-        }
+            Change::Delete => None,
+        };
+        let is_there = value.is_some();
+        let position = journal.put(entity, *version, value).await?;
+        *version = if is_there { position } else { Position(0) };
+        Ok(())
     }
 }
 

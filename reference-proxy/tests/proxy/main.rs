@@ -26,8 +26,8 @@ use cloudstate_protocol::tck::model::{
     Effect, Emit, Fail, Forward, Request, RequestAction, Response,
 };
 use cloudstate_reference_proxy::config::Config;
-use cloudstate_reference_proxy::journal::Journal;
-use cloudstate_reference_proxy::journal::memory::MemoryJournal;
+use cloudstate_reference_proxy::journal::ShardLog;
+use cloudstate_reference_proxy::journal::memory::MemoryLog;
 use cloudstate_reference_proxy::serve;
 use function::{Function, Setup};
 use tokio::sync::oneshot;
@@ -44,11 +44,11 @@ struct Proxy {
 
 impl Proxy {
     async fn start(function: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_with(Arc::new(MemoryJournal::default()), function, change).await
+        Self::start_with(Arc::new(MemoryLog::default()), function, change).await
     }
 
     async fn start_with(
-        journal: Arc<dyn Journal>,
+        log: Arc<dyn ShardLog>,
         function: SocketAddr,
         change: impl FnOnce(&mut Config),
     ) -> Self {
@@ -63,7 +63,7 @@ impl Proxy {
         let stopped = tokio::spawn(async move {
             let ready = |address| ready.send(address).unwrap();
             let stopping = async { drop(stopping.await) };
-            serve(config, journal, ready, stopping).await.unwrap();
+            serve(config, log, ready, stopping).await.unwrap();
         });
         let address = address.await.unwrap();
         let channel = Channel::from_shared(format!("http://{address}"))
@@ -479,7 +479,7 @@ async fn a_refused_specification_is_reported_and_asked_for_again() {
         function: address,
         ..Config::default()
     };
-    let journal = Arc::new(MemoryJournal::default());
+    let journal = Arc::new(MemoryLog::default());
     let (stop, stopping) = oneshot::channel::<()>();
     let proxy = tokio::spawn(async move {
         let never = |_| panic!("it must not listen");

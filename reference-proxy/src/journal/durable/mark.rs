@@ -72,5 +72,5 @@ fn path(directory: &Path) -> PathBuf {
 /// Always of the same length, and the number twice.
 fn line(writes: u64) -> String {
     let check = u64::MAX - writes;
-    format!("cloudstate journal, format 1, check {check:020}, writes {writes:020}\n")
+    format!("cloudstate journal, format 2, check {check:020}, writes {writes:020}\n")
 }

@@ -6,6 +6,9 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use bytes::Bytes;
+
+use super::super::{Append, Content};
 use super::log;
 use super::*;
 
@@ -27,22 +30,28 @@ fn event(number: u64) -> Bytes {
 /// A directory with events and a value, each written by itself, and then closed.
 fn written() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let journal = DurableJournal::open(directory.path()).unwrap();
+    let log = DurableLog::open(directory.path()).unwrap();
     let runtime = Runtime::new().unwrap();
-    for after in 0..APPENDS {
-        let append = Append {
+    let epoch = runtime.block_on(log.claim(Shard::ONLY, Owner(1))).unwrap();
+    let appends = (0..APPENDS).map(|after| Content::Events {
+        after,
+        append: Append {
             events: vec![event(after)],
             snapshot: (after == 2).then(|| event(after)),
-        };
+        },
+    });
+    let value = Content::Value {
+        replaces: None,
+        value: Some(Bytes::from_static(b"value")),
+    };
+    for content in appends.chain([value]) {
+        let entity = entity();
+        let write = vec![Write { entity, content }];
         runtime
-            .block_on(journal.append(&entity(), after, append))
+            .block_on(log.append(Shard::ONLY, epoch, write))
             .unwrap();
     }
-    let value = Some(Bytes::from_static(b"value"));
-    runtime
-        .block_on(journal.put_value(&entity(), value))
-        .unwrap();
-    journal.close();
+    log.close();
     directory
 }
 
@@ -71,7 +80,7 @@ fn ends(bytes: &[u8]) -> Vec<usize> {
 }
 
 fn refusal(directory: &Path) -> String {
-    let error = DurableJournal::open(directory).unwrap_err();
+    let error = DurableLog::open(directory).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("restore"), "{text}");
@@ -80,9 +89,9 @@ fn refusal(directory: &Path) -> String {
 }
 
 fn assert_whole(directory: &Path) {
-    let journal = DurableJournal::open(directory).unwrap();
+    let log = DurableLog::open(directory).unwrap();
     let runtime = Runtime::new().unwrap();
-    let events = runtime.block_on(journal.events(&entity(), 0)).unwrap();
+    let events = runtime.block_on(log.replay(&entity(), 0)).unwrap();
     assert_eq!(events.events, (0..APPENDS).map(event).collect::<Vec<_>>());
 }
 
@@ -179,7 +188,7 @@ fn a_file_that_is_missing_is_refused_and_named() {
         "keyspaces/0/current",
         "keyspaces/1/current",
         "keyspaces/3/current",
-        "keyspaces/4",
+        "keyspaces/5",
         "keyspaces",
     ] {
         let directory = written();
@@ -207,9 +216,19 @@ fn a_number_of_writes_that_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn a_directory_from_before_the_number_of_writes_is_opened() {
+fn a_directory_of_the_format_before_is_refused_if_anything_is_in_it() {
     let directory = written();
     fs::remove_file(directory.path().join("acknowledged")).unwrap();
-    assert_whole(directory.path());
-    assert_whole(directory.path());
+    let error = DurableLog::open(directory.path()).unwrap_err();
+    assert!(matches!(error, OpenError::Format(_)), "{error}");
+    assert!(error.to_string().contains("format 1"), "{error}");
+}
+
+#[test]
+fn a_directory_whose_making_was_broken_off_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    DurableLog::open(directory.path()).unwrap().close();
+    fs::remove_file(directory.path().join("acknowledged")).unwrap();
+    DurableLog::open(directory.path()).unwrap().close();
+    assert!(directory.path().join("acknowledged").is_file());
 }
