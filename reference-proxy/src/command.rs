@@ -65,8 +65,8 @@ pub struct Command {
 
 impl Command {
     /// The protocol's message, as number `id` on its stream.
-    pub fn message(&self, id: u64) -> wire::Command<'_> {
-        wire::Command {
+    pub fn message(&self, id: u64) -> wire::CommandFrame<'_> {
+        wire::CommandFrame {
             // spec: commands.command-for-the-streams-entity
             entity_id: &self.entity.id,
             id,

@@ -101,7 +101,7 @@ pub enum NotActivated {
 #[derive(Debug, PartialEq)]
 pub enum FromFunction<C> {
     /// The answer to a command.
-    Reply(Reply<C>),
+    Reply(EntityReply<C>),
     /// It gives up the stream.
     Failure(String),
     /// Nothing at all.
@@ -110,7 +110,7 @@ pub enum FromFunction<C> {
 
 /// The answer to a command.
 #[derive(Debug, PartialEq)]
-pub struct Reply<C> {
+pub struct EntityReply<C> {
     /// Which command.
     pub command_id: i64,
     /// What else it leads to; absent where the reply doesn't say what the client gets.

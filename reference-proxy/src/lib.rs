@@ -24,6 +24,22 @@
 //! then both ends of a command, where it can go and where its traces are kept, then its way from
 //! the entity out to the client. None makes use of a module that comes after it, which
 //! `tests/layering.rs` holds them to.
+//!
+//! # Where it ends
+//!
+//! This crate is the core: what any proxy has that speaks the protocol. What may be one way or
+//! another is a trait here and a crate of its own below `reference-proxy/`, behind a feature of the
+//! binary, which puts the [`Parts`] together:
+//!
+//! | | is | and needs |
+//! |---|---|---|
+//! | a door (HTTP and JSON, gRPC-Web) | a [`front::Door`] | [`front::call::ClientCall`], which is one call of the router |
+//! | an engine (an SQL store) | a [`journal::ShardLog`] | nothing; the property suite in `journal/tests` says what it does |
+//! | an eventing source or topic | a caller of [`router::Router::open`] | [`journal::ShardLog::tail`] |
+//! | ownership among several proxies | who claims which [`journal::Shard`] | [`journal::ShardLog::claim`], and forwarding before [`router::Router::open`] |
+//!
+//! The two engines without a server, [`journal::memory`] and [`journal::durable`], and the door for
+//! gRPC are in the core, so that it can be run and tested by itself.
 
 pub mod violation;
 pub mod catalog;
@@ -39,4 +55,4 @@ pub mod front;
 pub mod config;
 mod proxy;
 
-pub use proxy::{ServeError, serve};
+pub use proxy::{MakeDoor, Parts, ServeError, serve};

@@ -12,7 +12,7 @@ use cloudstate_reference_proxy::config::{Config, ConfigError, EXIT_USAGE, Journa
 use cloudstate_reference_proxy::journal::ShardLog;
 use cloudstate_reference_proxy::journal::durable::DurableLog;
 use cloudstate_reference_proxy::journal::memory::MemoryLog;
-use cloudstate_reference_proxy::serve;
+use cloudstate_reference_proxy::{Parts, serve};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -40,13 +40,17 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let shutdown = shutdown::requested()?;
-    let journal = open_journal(&config)?;
+    let parts = Parts {
+        log: open_log(&config)?,
+        config,
+        doors: Vec::new(),
+    };
     let on_listening = |address| println!("listening on {address}");
-    serve(config, journal, on_listening, shutdown).await?;
+    serve(parts, on_listening, shutdown).await?;
     Ok(())
 }
 
-fn open_journal(config: &Config) -> Result<Arc<dyn ShardLog>, Box<dyn Error>> {
+fn open_log(config: &Config) -> Result<Arc<dyn ShardLog>, Box<dyn Error>> {
     Ok(match config.journal {
         JournalKind::Memory => Arc::new(MemoryLog::default()),
         JournalKind::Durable => Arc::new(DurableLog::open(&config.data_dir)?),

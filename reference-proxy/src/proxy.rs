@@ -16,8 +16,8 @@ use crate::catalog::Serving;
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::discovery::check::Terms;
-use crate::front::Front;
 use crate::front::grpc::Grpc;
+use crate::front::{Door, Front};
 use crate::function::Function;
 use crate::journal::{Claimed, LogError, Shard, ShardLog};
 use crate::router::{Limits, Router};
@@ -45,16 +45,29 @@ pub enum ServeError {
     Fault(&'static str),
 }
 
+/// Makes a door to a router.
+pub type MakeDoor = Box<dyn FnOnce(&Arc<Router>) -> Box<dyn Door> + Send>;
+
+/// What a proxy is made of that can be made otherwise.
+pub struct Parts {
+    /// How it runs.
+    pub config: Config,
+    /// Where its entities keep what they are.
+    pub log: Arc<dyn ShardLog>,
+    /// Doors besides the one for gRPC, which are asked before it.
+    pub doors: Vec<MakeDoor>,
+}
+
 /// Runs a proxy until `shutdown` resolves and everything under way is done.
 ///
 /// Clients are refused until the user function's specification was accepted; then `on_listening`
 /// is called with the address of the door.
 pub async fn serve(
-    config: Config,
-    log: Arc<dyn ShardLog>,
+    parts: Parts,
     on_listening: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    let Parts { config, log, doors } = parts;
     let journal = Claimed::claim(Arc::clone(&log), Shard::ONLY).await;
     let journal = Arc::new(journal.map_err(ServeError::Journal)?);
     let discovery = Discovery::new(Terms {
@@ -76,7 +89,7 @@ pub async fn serve(
         limits,
     );
     let connected = tokio::spawn(function.stay_connected());
-    let served = serve_clients(&config, serving, &router, on_listening, shutdown);
+    let served = serve_clients(&config, serving, &router, doors, on_listening, shutdown);
     let served = unless_failed(&*log, served);
     let keeper = "the task that stays connected to the user function";
     let served = unless_ended(keeper, connected, served).await;
@@ -114,6 +127,7 @@ async fn serve_clients(
     config: &Config,
     mut serving: Serving,
     router: &Arc<Router>,
+    doors: Vec<MakeDoor>,
     on_listening: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -124,13 +138,13 @@ async fn serve_clients(
         () = &mut shutdown => return Ok(()),
     }
     let grpc = Grpc::new(Arc::clone(router), config.max_message_size);
+    let mut doors: Vec<Box<dyn Door>> = doors.into_iter().map(|make| make(router)).collect();
+    doors.push(Box::new(grpc));
     let listen = |source| ServeError::Listen {
         address: config.listen,
         source,
     };
-    let front = Front::bind(config.listen, vec![Box::new(grpc)])
-        .await
-        .map_err(listen)?;
+    let front = Front::bind(config.listen, doors).await.map_err(listen)?;
     on_listening(front.address().map_err(listen)?);
     let stop = CancellationToken::new();
     let mut front = AbortOnDropHandle::new(tokio::spawn(front.serve(stop.clone())));

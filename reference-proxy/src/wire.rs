@@ -123,7 +123,7 @@ pub fn put_number(tag: u32, number: u64, out: &mut impl BufMut) {
 }
 
 /// `cloudstate.Command`.
-pub struct Command<'a> {
+pub struct CommandFrame<'a> {
     /// The id of the entity.
     pub entity_id: &'a str,
     /// The number of the command on its stream.
@@ -138,7 +138,7 @@ pub struct Command<'a> {
     pub metadata: Option<&'a Bytes>,
 }
 
-impl Command<'_> {
+impl CommandFrame<'_> {
     /// The frame of a stream message that has this command in field `tag`.
     pub fn frame(&self, tag: u32) -> Frame {
         // The payload comes last, so that a long one needn't be copied.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cloudstate_protocol::cloudstate::Failure;
 use prost::{DecodeError, Message, Oneof};
 
-use super::{Behaviour, Change, FromFunction, NotActivated, Reply};
+use super::{Behaviour, Change, EntityReply, FromFunction, NotActivated};
 use crate::command::{Command, Consequences};
 use crate::function::call::{Frame, Sender};
 use crate::journal::{Append, Claimed, EntityRef, LogError, Snapshot};
@@ -20,13 +20,13 @@ const COMMAND: u32 = 3;
 
 /// `cloudstate.eventsourced.EventSourcedStreamOut`.
 #[derive(Clone, PartialEq, Message)]
-struct StreamOut {
-    #[prost(oneof = "Out", tags = "1, 2")]
-    message: Option<Out>,
+struct EventSourcedOut {
+    #[prost(oneof = "EventSourcedMember", tags = "1, 2")]
+    message: Option<EventSourcedMember>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-enum Out {
+enum EventSourcedMember {
     #[prost(message, tag = "1")]
     Reply(EventSourcedReply),
     #[prost(message, tag = "2")]
@@ -93,9 +93,11 @@ impl Behaviour for EventSourced {
     }
 
     fn read(message: Bytes) -> Result<FromFunction<Append>, DecodeError> {
-        Ok(match StreamOut::decode(message)?.message {
-            Some(Out::Reply(reply)) => FromFunction::Reply(reply.into()),
-            Some(Out::Failure(failure)) => FromFunction::Failure(failure.description),
+        Ok(match EventSourcedOut::decode(message)?.message {
+            Some(EventSourcedMember::Reply(reply)) => FromFunction::Reply(reply.into()),
+            Some(EventSourcedMember::Failure(failure)) => {
+                FromFunction::Failure(failure.description)
+            }
             None => FromFunction::Empty,
         })
     }
@@ -118,7 +120,7 @@ impl Behaviour for EventSourced {
     }
 }
 
-impl From<EventSourcedReply> for Reply<Append> {
+impl From<EventSourcedReply> for EntityReply<Append> {
     fn from(reply: EventSourcedReply) -> Self {
         let action = reply.client_action.and_then(|action| action.action);
         let effects = reply.side_effects;

@@ -23,7 +23,7 @@ use super::mailbox::{Mail, Mailbox};
 use super::reading::{Broken, reply_in, unasked};
 use super::registry::Entities;
 use super::value::ValueEntity;
-use super::{Behaviour, Change, NotActivated, Reply, Surroundings};
+use super::{Behaviour, Change, EntityReply, NotActivated, Surroundings};
 use crate::catalog::{EntityType, StateModel};
 use crate::command::{Command, Origin};
 use crate::function::Unreachable;
@@ -80,7 +80,7 @@ struct Awakening<'a, B: Behaviour> {
 }
 
 /// A command's way to the user function and what came back.
-struct Exchange {
+struct RoundTrip {
     incoming: Incoming,
     /// Whether all of the command was sent before.
     sent: bool,
@@ -288,7 +288,7 @@ impl<B: Behaviour> Awakening<'_, B> {
     }
 
     /// Sends a message and waits for what comes, which may be before all of it was sent.
-    async fn exchange(&mut self, frame: Frame) -> Exchange {
+    async fn exchange(&mut self, frame: Frame) -> RoundTrip {
         let Call {
             sender, receiver, ..
         } = &mut self.call;
@@ -303,14 +303,14 @@ impl<B: Behaviour> Awakening<'_, B> {
             never = send => match never {},
             incoming = receiver.next() => incoming,
         };
-        Exchange {
+        RoundTrip {
             incoming,
             sent: sent.load(Ordering::Relaxed),
         }
     }
 
     /// The reply to the outstanding command in what came from the user function.
-    fn judge(&self, exchange: Exchange) -> Result<Reply<B::Change>, Broken> {
+    fn judge(&self, exchange: RoundTrip) -> Result<EntityReply<B::Change>, Broken> {
         let reply = reply_in::<B>(exchange.incoming)?;
         match self.objection(&reply, exchange.sent) {
             Some(violation) => Err(violation.into()),
@@ -318,7 +318,7 @@ impl<B: Behaviour> Awakening<'_, B> {
         }
     }
 
-    fn objection(&self, reply: &Reply<B::Change>, asked: bool) -> Option<Violation> {
+    fn objection(&self, reply: &EntityReply<B::Change>, asked: bool) -> Option<Violation> {
         let actual = reply.command_id;
         if !asked {
             return Some(Violation::UnaskedReply(actual));
@@ -334,7 +334,7 @@ impl<B: Behaviour> Awakening<'_, B> {
     }
 
     /// Stores, then lets the router do the rest.
-    async fn carry_out(&mut self, reply: Reply<B::Change>, command: Command) -> Next {
+    async fn carry_out(&mut self, reply: EntityReply<B::Change>, command: Command) -> Next {
         let Command {
             method,
             trace,

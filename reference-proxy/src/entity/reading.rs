@@ -1,6 +1,6 @@
 //! What came from the user function on an entity's stream: a reply, or why there can't be one.
 
-use super::{Behaviour, FromFunction, Reply};
+use super::{Behaviour, EntityReply, FromFunction};
 use crate::function::call::{End, Incoming};
 use crate::violation::Violation;
 
@@ -37,7 +37,7 @@ impl From<End> for Broken {
 }
 
 /// The reply in what came from the user function.
-pub fn reply_in<B: Behaviour>(incoming: Incoming) -> Result<Reply<B::Change>, Broken> {
+pub fn reply_in<B: Behaviour>(incoming: Incoming) -> Result<EntityReply<B::Change>, Broken> {
     let message = match incoming {
         Incoming::Message(message) => message,
         Incoming::End(end) => return Err(end.into()),

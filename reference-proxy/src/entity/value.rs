@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cloudstate_protocol::cloudstate::Failure;
 use prost::{DecodeError, Message, Oneof};
 
-use super::{Behaviour, FromFunction, NotActivated, Reply};
+use super::{Behaviour, Change, EntityReply, FromFunction, NotActivated};
 use crate::command::{Command, Consequences};
 use crate::function::call::{Frame, Sender};
 use crate::journal::{Claimed, EntityRef, LogError, Position};
@@ -17,13 +17,13 @@ const COMMAND: u32 = 2;
 
 /// `cloudstate.valueentity.ValueEntityStreamOut`.
 #[derive(Clone, PartialEq, Message)]
-struct StreamOut {
-    #[prost(oneof = "Out", tags = "1, 2")]
-    message: Option<Out>,
+struct ValueEntityOut {
+    #[prost(oneof = "ValueEntityMember", tags = "1, 2")]
+    message: Option<ValueEntityMember>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-enum Out {
+enum ValueEntityMember {
     #[prost(message, tag = "1")]
     Reply(ValueEntityReply),
     #[prost(message, tag = "2")]
@@ -70,7 +70,7 @@ pub struct ValueEntity;
 
 /// What a reply does to the value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Change {
+pub enum ValueChange {
     /// It stays.
     None,
     /// Another takes its place.
@@ -85,7 +85,7 @@ impl Behaviour for ValueEntity {
     const HANDLE: &'static str = "/cloudstate.valueentity.ValueEntity/handle";
     /// The version of the value.
     type State = Position;
-    type Change = Change;
+    type Change = ValueChange;
 
     async fn activate(
         entity: &EntityRef,
@@ -104,10 +104,10 @@ impl Behaviour for ValueEntity {
         command.message(id).frame(COMMAND)
     }
 
-    fn read(message: Bytes) -> Result<FromFunction<Change>, DecodeError> {
-        Ok(match StreamOut::decode(message)?.message {
-            Some(Out::Reply(reply)) => FromFunction::Reply(reply.into()),
-            Some(Out::Failure(failure)) => FromFunction::Failure(failure.description),
+    fn read(message: Bytes) -> Result<FromFunction<ValueChange>, DecodeError> {
+        Ok(match ValueEntityOut::decode(message)?.message {
+            Some(ValueEntityMember::Reply(reply)) => FromFunction::Reply(reply.into()),
+            Some(ValueEntityMember::Failure(failure)) => FromFunction::Failure(failure.description),
             None => FromFunction::Empty,
         })
     }
@@ -116,14 +116,14 @@ impl Behaviour for ValueEntity {
         entity: &EntityRef,
         journal: &Claimed,
         version: &mut Position,
-        change: Change,
+        change: ValueChange,
     ) -> Result<(), LogError> {
         let value = match change {
             // spec: value-entities.no-action-no-change
-            Change::None | Change::Unclear(_) => return Ok(()),
-            Change::Update(value) => Some(value),
+            ValueChange::None | ValueChange::Unclear(_) => return Ok(()),
+            ValueChange::Update(value) => Some(value),
             // spec: value-entities.delete-removes
-            Change::Delete => None,
+            ValueChange::Delete => None,
         };
         let is_there = value.is_some();
         let position = journal.put(entity, *version, value).await?;
@@ -132,19 +132,21 @@ impl Behaviour for ValueEntity {
     }
 }
 
-impl From<ValueEntityReply> for Reply<Change> {
+impl From<ValueEntityReply> for EntityReply<ValueChange> {
     fn from(reply: ValueEntityReply) -> Self {
         let action = reply.client_action.and_then(|action| action.action);
         let effects = reply.side_effects;
         Self {
             command_id: reply.command_id,
             consequences: action.map(|action| Consequences { effects, action }),
-            change: reply.state_action.map_or(Change::None, Change::from),
+            change: reply
+                .state_action
+                .map_or(ValueChange::None, ValueChange::from),
         }
     }
 }
 
-impl From<StateAction> for Change {
+impl From<StateAction> for ValueChange {
     fn from(state_action: StateAction) -> Self {
         match state_action.action {
             Some(ActionMember::Update(Update { value: Some(value) })) => Self::Update(value),
@@ -159,7 +161,7 @@ impl From<StateAction> for Change {
     }
 }
 
-impl super::Change for Change {
+impl Change for ValueChange {
     fn is_none(&self) -> bool {
         *self == Self::None
     }

@@ -55,7 +55,7 @@ impl Call {
             sender: Sender(sender),
             receiver: Receiver {
                 phase: Phase::Headers(response),
-                messages: Messages::new(max_message_size),
+                messages: Cutter::new(max_message_size),
                 permit: None,
             },
             _permit: permit,
@@ -300,7 +300,7 @@ impl End {
 /// The receiving side of a [`Call`].
 pub struct Receiver {
     phase: Phase,
-    messages: Messages,
+    messages: Cutter,
     /// Of a call that was split.
     permit: Option<Permit>,
 }
@@ -371,7 +371,7 @@ async fn trailers(body: &mut RecvStream) -> End {
 }
 
 /// Cuts what was received into messages. A message that arrived in one piece isn't copied.
-struct Messages {
+struct Cutter {
     max_size: usize,
     /// What was received and not cut yet.
     data: Bytes,
@@ -379,7 +379,7 @@ struct Messages {
     partial: BytesMut,
 }
 
-impl Messages {
+impl Cutter {
     fn new(max_size: usize) -> Self {
         Self {
             max_size,

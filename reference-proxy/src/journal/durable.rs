@@ -30,8 +30,8 @@ use super::{
 };
 use audit::Unfit;
 use committer::{Committer, Done, Job, SharedState};
-use mark::Mark;
-use store::{EntityKey, KEYSPACES, Store};
+use mark::{Mark, Marked};
+use store::{EntityKey, Store};
 
 /// The engine's lock file.
 const LOCK: &str = "lock";
@@ -134,11 +134,12 @@ impl DurableLog {
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let was_there = audit::has_store(directory);
         let failed = |error| OpenError::of(directory, error, was_there);
-        let acknowledged = audited(directory)?;
-        let store = Store::open(directory, acknowledged.is_some()).map_err(failed)?;
+        let marked = audited(directory)?;
+        let store = Store::open(directory, marked.is_some()).map_err(failed)?;
         let store = store.ok_or_else(|| OpenError::Format(directory.to_owned()))?;
+        let acknowledged = marked.as_ref().map_or(0, |marked| marked.writes);
         let (epoch, head) = whole(directory, &store, acknowledged)?;
-        let mark = Mark::open(directory, head.0).map_err(|error| failed(error.into()))?;
+        let mark = mark(directory, marked).map_err(|error| failed(error.into()))?;
         let state = SharedState::new(epoch, head);
         let (jobs, queue) = mpsc::unbounded_channel();
         let committer = Committer::new(store.clone(), state.clone(), mark, epoch, head);
@@ -299,7 +300,7 @@ fn closed() -> LogError {
 fn whole(
     directory: &Path,
     store: &Store,
-    acknowledged: Option<u64>,
+    acknowledged: u64,
 ) -> Result<(Epoch, Position), OpenError> {
     let damaged = |reason: String| OpenError::Damaged {
         directory: directory.to_owned(),
@@ -308,22 +309,38 @@ fn whole(
     let (epoch, head) = store
         .shard(Shard::ONLY)
         .map_err(|error| damaged(error.to_string()))?;
-    match acknowledged {
-        Some(acknowledged) if acknowledged > head.0 => Err(damaged(format!(
+    if acknowledged > head.0 {
+        return Err(damaged(format!(
             "{acknowledged} writes were acknowledged, and the last that is there is number {}: \
              a log was cut off, or is one of before",
             head.0
-        ))),
-        Some(_) | None => Ok((epoch, head)),
+        )));
     }
+    Ok((epoch, head))
 }
 
-/// Audits a directory, and says how many of its writes were acknowledged; nothing where it isn't
-/// complete, or of the format before.
-fn audited(directory: &Path) -> Result<Option<u64>, OpenError> {
+/// The file that says what is in a directory; it is made when all of that is there.
+fn mark(directory: &Path, marked: Option<Marked>) -> std::io::Result<Mark> {
+    let marked = match marked {
+        Some(marked) => marked,
+        None => {
+            let marked = Marked {
+                keyspaces: audit::keyspaces(directory)?,
+                writes: 0,
+            };
+            marked.make(directory)?;
+            marked
+        }
+    };
+    marked.open(directory)
+}
+
+/// Audits a directory, and tells what it says of itself; nothing where it isn't complete, or of
+/// the format before.
+fn audited(directory: &Path) -> Result<Option<Marked>, OpenError> {
     let unfit = |unfit| OpenError::unfit(directory, unfit);
-    let acknowledged = Mark::read(directory).map_err(unfit)?;
-    if acknowledged.is_none() && !audit::has_store(directory) {
+    let marked = Marked::read(directory).map_err(unfit)?;
+    if marked.is_none() && !audit::has_store(directory) {
         return Ok(None);
     }
     // Somebody who writes meanwhile would look like damage.
@@ -331,11 +348,11 @@ fn audited(directory: &Path) -> Result<Option<u64>, OpenError> {
     if let Ok(Err(TryLockError::WouldBlock)) = lock.as_ref().map(File::try_lock) {
         return Err(OpenError::Locked(directory.to_owned()));
     }
-    if acknowledged.is_some() {
-        audit::check_complete(directory, KEYSPACES).map_err(unfit)?;
+    if let Some(marked) = &marked {
+        audit::check_complete(directory, &marked.keyspaces).map_err(unfit)?;
     }
     audit::check_logs(directory).map_err(unfit)?;
-    Ok(acknowledged)
+    Ok(marked)
 }
 
 #[cfg(test)]

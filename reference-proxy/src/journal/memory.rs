@@ -26,7 +26,7 @@ pub struct MemoryLog {
 struct Contents {
     claims: Claims,
     head: Position,
-    histories: HashMap<EntityRef, Entry>,
+    histories: HashMap<EntityRef, EntityHistory>,
     values: HashMap<EntityRef, Versioned>,
     /// The writes of events, in their order.
     order: Vec<Place>,
@@ -42,12 +42,12 @@ struct Place {
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct EntityHistory {
     events: Vec<Bytes>,
     snapshot: Option<Snapshot>,
 }
 
-impl Entry {
+impl EntityHistory {
     fn chunk(&self, after: u64) -> Chunk {
         let start = usize::try_from(after).map_or(usize::MAX, |after| after);
         let later = self.events.get(start..).unwrap_or_default();
@@ -161,7 +161,7 @@ impl MemoryLog {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T: Default>(&self, entity: &EntityRef, read: impl FnOnce(&Entry) -> T) -> T {
+    fn read<T: Default>(&self, entity: &EntityRef, read: impl FnOnce(&EntityHistory) -> T) -> T {
         self.lock()
             .histories
             .get(entity)

@@ -17,13 +17,13 @@ pub fn metadata_of(headers: &HeaderMap) -> Option<Bytes> {
 }
 
 /// `cloudstate.MetadataEntry`.
-struct Entry<'a> {
+struct HeaderEntry<'a> {
     key: &'a str,
     value: Cow<'a, [u8]>,
     binary: bool,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> HeaderEntry<'a> {
     fn of(key: &'a str, value: &'a [u8]) -> Self {
         // spec: metadata.binary-headers
         let decoded = key
@@ -55,12 +55,12 @@ impl<'a> Entry<'a> {
 }
 
 /// The headers that are the client's own and not those of the transport.
-fn passed_on(headers: &HeaderMap) -> impl Iterator<Item = Entry<'_>> {
+fn passed_on(headers: &HeaderMap) -> impl Iterator<Item = HeaderEntry<'_>> {
     // spec: commands.request-metadata, metadata.request-headers, metadata.reserved-names
     headers
         .iter()
         .filter(|(name, _)| !is_transport(name.as_str()))
-        .map(|(name, value)| Entry::of(name.as_str(), value.as_bytes()))
+        .map(|(name, value)| HeaderEntry::of(name.as_str(), value.as_bytes()))
 }
 
 /// The entries that can be headers: text, under names that HTTP allows and gRPC doesn't claim.

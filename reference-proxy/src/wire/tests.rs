@@ -25,7 +25,7 @@ fn metadata(entries: &[(&str, &str)]) -> generated::Metadata {
     }
 }
 
-fn decoded(command: &Command<'_>) -> generated::Command {
+fn decoded(command: &CommandFrame<'_>) -> generated::Command {
     use cloudstate_protocol::eventsourced::EventSourcedStreamIn;
     use cloudstate_protocol::eventsourced::event_sourced_stream_in::Message as In;
     let sent = EventSourcedStreamIn::decode(&*command.frame(3).message()).unwrap();
@@ -41,7 +41,7 @@ fn a_command_is_read_back_whatever_its_size() {
         let value = Bytes::from(vec![7; length]);
         let passed_on = metadata(&[("k", "v"), ("k", "")]);
         let encoded = Bytes::from(passed_on.encode_to_vec());
-        let command = Command {
+        let command = CommandFrame {
             entity_id: "é",
             id: 300,
             name: "Process",
@@ -63,7 +63,7 @@ fn a_command_is_read_back_whatever_its_size() {
 
 fn sent_with(headers: HeaderMap) -> Option<generated::Metadata> {
     let metadata = metadata_of(&headers);
-    let command = Command {
+    let command = CommandFrame {
         entity_id: "a",
         id: 1,
         name: "Process",

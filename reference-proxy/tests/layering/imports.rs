@@ -248,10 +248,16 @@ fn tokens(text: &str) -> Vec<Token> {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let (length, kept) = token(rest, first);
+        let last = line + rest[..length].matches('\n').count();
         if let Some(text) = kept {
-            tokens.push(Token { line, text });
+            // Of a text that is longer than its line each line counts.
+            let parts = (line..=last).map(|line| Token {
+                line,
+                text: text.clone(),
+            });
+            tokens.extend(parts);
         }
-        line += rest[..length].matches('\n').count();
+        line = last;
         rest = &rest[length..];
     }
     tokens

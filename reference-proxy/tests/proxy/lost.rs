@@ -236,7 +236,12 @@ async fn a_proxy_without_the_shard_does_not_serve() {
     let log = Arc::new(MemoryLog::default());
     log.claim(Shard::ONLY, Owner(1)).await.unwrap();
     let listening = |_| panic!("it must not listen");
-    let served = serve(Config::default(), log, listening, std::future::pending()).await;
+    let parts = Parts {
+        config: Config::default(),
+        log,
+        doors: Vec::new(),
+    };
+    let served = serve(parts, listening, std::future::pending()).await;
     let error = served.unwrap_err().to_string();
     assert!(error.contains("claimed by another proxy"), "{error}");
 }

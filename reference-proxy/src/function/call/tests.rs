@@ -7,7 +7,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn cut(messages: &mut Messages, data: &[u8]) -> Vec<Bytes> {
+fn cut(messages: &mut Cutter, data: &[u8]) -> Vec<Bytes> {
     messages.push(Bytes::copy_from_slice(data));
     std::iter::from_fn(|| messages.next().unwrap()).collect()
 }
@@ -17,7 +17,7 @@ fn messages_are_cut_wherever_the_data_was() {
     let wire = [framed(b"one"), framed(b""), framed(b"three")].concat();
     for first in 0..wire.len() {
         for second in first..wire.len() {
-            let mut messages = Messages::new(100);
+            let mut messages = Cutter::new(100);
             let mut all = cut(&mut messages, &wire[..first]);
             all.extend(cut(&mut messages, &wire[first..second]));
             all.extend(cut(&mut messages, &wire[second..]));
@@ -29,7 +29,7 @@ fn messages_are_cut_wherever_the_data_was() {
 #[test]
 fn a_whole_message_is_not_copied() {
     let data = Bytes::from(framed(b"payload"));
-    let mut messages = Messages::new(100);
+    let mut messages = Cutter::new(100);
     messages.push(data.clone());
     let message = messages.next().unwrap().unwrap();
     assert_eq!(message.as_ptr(), data[PREFIX..].as_ptr());
@@ -37,11 +37,11 @@ fn a_whole_message_is_not_copied() {
 
 #[test]
 fn compressed_and_oversized_messages_are_garbage() {
-    let mut messages = Messages::new(3);
+    let mut messages = Cutter::new(3);
     messages.push(Bytes::from_static(&[1, 0, 0, 0, 0]));
     assert!(messages.next().unwrap_err().contains("compressed"));
 
-    let mut messages = Messages::new(3);
+    let mut messages = Cutter::new(3);
     messages.push(Bytes::from(framed(b"four")));
     let error = messages.next().unwrap_err();
     assert_eq!(error, "a message has 4 bytes; 3 are allowed");

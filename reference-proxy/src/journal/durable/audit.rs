@@ -62,10 +62,20 @@ pub fn has_store(directory: &Path) -> bool {
     directory.join(VERSION).exists()
 }
 
-/// Looks for what has to be there once a store with so many keyspaces was made.
-pub fn check_complete(directory: &Path, keyspaces: usize) -> Result<(), Unfit> {
-    // The engine has one of its own besides.
-    let currents = (0..=keyspaces).map(|id| {
+/// The numbers of the keyspaces that are there.
+pub fn keyspaces(directory: &Path) -> io::Result<Vec<u64>> {
+    let mut ids = Vec::new();
+    for entry in directory.join(KEYSPACES).read_dir()? {
+        let name = entry?.file_name();
+        ids.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// Looks for what has to be there once a store with these keyspaces was made.
+pub fn check_complete(directory: &Path, keyspaces: &[u64]) -> Result<(), Unfit> {
+    let currents = keyspaces.iter().map(|id| {
         let keyspace = directory.join(KEYSPACES).join(id.to_string());
         (keyspace.join(CURRENT), "the tables of a keyspace")
     });

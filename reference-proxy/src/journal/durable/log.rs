@@ -22,7 +22,7 @@ const TRAILER: [u8; 4] = *b"FJL\x03";
 
 /// Where a log ends.
 #[derive(Debug)]
-pub struct End {
+pub struct LogEnd {
     /// Behind the last complete batch.
     pub offset: u64,
     /// How many bytes follow, without the zeros at the end.
@@ -33,7 +33,7 @@ pub struct End {
     pub more: bool,
 }
 
-impl End {
+impl LogEnd {
     /// Why a log mustn't end so.
     pub fn damage(&self, is_last: bool) -> Option<String> {
         let (at, left) = (self.offset, self.rest);
@@ -76,7 +76,7 @@ impl From<io::Error> for Unreadable {
 }
 
 /// Reads a log from the first to the last byte.
-pub fn read(mut source: impl Read + Seek) -> io::Result<End> {
+pub fn read(mut source: impl Read + Seek) -> io::Result<LogEnd> {
     let mut offset = 0;
     let mut reader = BufReader::new(&mut source);
     while batch(&mut reader).is_ok() {
@@ -91,7 +91,7 @@ pub fn read(mut source: impl Read + Seek) -> io::Result<End> {
     };
     let begins = |(at, byte): (usize, &u8)| *byte == START && batch(&mut &rest[at..]).is_ok();
     let ends = rest.ends_with(&TRAILER);
-    Ok(End {
+    Ok(LogEnd {
         offset,
         rest: rest.len() as u64,
         reason,

@@ -18,8 +18,6 @@ use super::super::{
     Versioned, Write,
 };
 
-/// How many keyspaces there are.
-pub const KEYSPACES: usize = 5;
 /// When a chunk of a history is full.
 const CHUNK_EVENTS: usize = 256;
 /// The same by size; the last event may exceed it.
@@ -112,7 +110,8 @@ impl Store {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let open = |name| database.keyspace(name, options);
         let (events, snapshots, values) = (open("events")?, open("snapshots")?, open("values")?);
-        if !known && !(events.is_empty()? && values.is_empty()?) {
+        let is_empty = events.is_empty()? && values.is_empty()?;
+        if !known && !is_empty {
             return Ok(None);
         }
         Ok(Some(Self {

@@ -64,7 +64,7 @@ fn log_bytes(directory: &Path) -> Vec<u8> {
     bytes
 }
 
-fn end_of(bytes: &[u8]) -> log::End {
+fn end_of(bytes: &[u8]) -> log::LogEnd {
     log::read(std::io::Cursor::new(bytes)).unwrap()
 }
 
@@ -208,7 +208,11 @@ fn a_file_that_is_missing_is_refused_and_named() {
 
 #[test]
 fn a_number_of_writes_that_cannot_be_read_is_refused() {
-    for text in ["", "cloudstate journal, format 1, check 5, writes 0\n"] {
+    for text in [
+        "",
+        "cloudstate journal, format 2, keyspaces 0 1 2 3 4 5\n",
+        "cloudstate journal, format 2, keyspaces 0 1\ncheck 5, writes 0\n",
+    ] {
         let directory = written();
         fs::write(directory.path().join("acknowledged"), text).unwrap();
         assert!(refusal(directory.path()).contains("acknowledged"));
@@ -229,6 +233,10 @@ fn a_directory_whose_making_was_broken_off_is_opened() {
     let directory = tempfile::tempdir().unwrap();
     DurableLog::open(directory.path()).unwrap().close();
     fs::remove_file(directory.path().join("acknowledged")).unwrap();
-    DurableLog::open(directory.path()).unwrap().close();
-    assert!(directory.path().join("acknowledged").is_file());
+    // The engine makes another in its place, with another number.
+    fs::remove_dir_all(directory.path().join("keyspaces/3")).unwrap();
+    for _ in 0..2 {
+        DurableLog::open(directory.path()).unwrap().close();
+    }
+    assert!(!directory.path().join("keyspaces/3").exists());
 }
