@@ -115,9 +115,7 @@ fn encoded(
     entity_type: EntityType,
     replies: impl IntoIterator<Item = protocol::Reply>,
 ) -> Vec<Vec<u8>> {
-    let Some(protocol) = protocol::of(entity_type) else {
-        return Vec::new();
-    };
+    let protocol = entity_type.protocol();
     replies
         .into_iter()
         .map(|reply| protocol.reply(reply))

@@ -5,9 +5,9 @@ use crate::finding::Mismatch;
 use crate::model::oracle;
 use crate::model::oracle::Entity;
 use crate::party::Party;
-use crate::protocol;
 use crate::protocol::EntityType;
 use crate::protocol::Reply;
+use crate::protocol::state_parts;
 use crate::scenario::form::Form;
 use crate::scenario::message;
 use crate::scenario::message::{Bindings, Scope};
@@ -215,15 +215,12 @@ impl Agreement<'_> {
         let Some(entity_type) = services::entity_type(&service) else {
             return;
         };
-        let id = i64::from(entity_type != EntityType::Action);
+        let id = i64::from(entity_type.has_entities());
         let name = entity_type.message(Party::Function);
-        let Some((descriptor, protocol)) = descriptor_pool()
-            .get_message_by_name(name)
-            .zip(protocol::of(entity_type))
-        else {
+        let Some(descriptor) = descriptor_pool().get_message_by_name(name) else {
             return;
         };
-        let bytes = protocol.reply(reply.to_command(id));
+        let bytes = entity_type.protocol().reply(reply.to_command(id));
         let Ok(actual) = DynamicMessage::decode(descriptor.clone(), bytes.as_slice()) else {
             return;
         };
@@ -277,18 +274,22 @@ fn any(method: &MethodDescriptor, value: Vec<u8>) -> Any {
 /// The part of the chart that a path in the reply is about.
 fn place(span: Span, answer: &Answer, path: &str) -> Span {
     let path = path.strip_prefix("reply.").unwrap_or(path);
-    let parts = [
+    let outer = |key: &str| {
+        let part = state_parts().into_iter().find(|part| part.key == key);
+        part.and_then(|part| part.path.first().copied())
+    };
+    let state = answer.state.iter();
+    let state = state.filter_map(|(key, node)| Some((outer(key)?, Some(node))));
+    let mut parts = [
         ("client_action.reply", answer.reply.as_ref()),
-        ("state_action", answer.state.as_ref()),
         ("client_action.failure.restart", answer.restart.as_ref()),
         ("client_action.failure", answer.failure.as_ref()),
-        ("events", answer.events.as_ref()),
-        ("snapshot", answer.snapshot.as_ref()),
-    ];
+    ]
+    .into_iter()
+    .chain(state);
     let part = parts
-        .iter()
         .find(|(prefix, _)| path.starts_with(prefix))
-        .and_then(|(_, node)| *node);
+        .and_then(|(_, node)| node);
     let nested = match path
         .strip_prefix("side_effects[")
         .and_then(|rest| rest.split(']').next())

@@ -14,8 +14,7 @@ use crate::requirement::{Level, Requirements};
 use crate::scenario::message::{self, NOTHING, Scope};
 use crate::scenario::replay::replay_of;
 use crate::script;
-use crate::script::{CallPlan, MoveKind, Origin, Place, Returns};
-use crate::services;
+use crate::script::{CallPlan, MoveKind, Origin, Returns};
 use crate::status::{DEADLINE_EXCEEDED, STATUS, UNKNOWN, status_name};
 use crate::transcript::What;
 use crate::yaml::{Node, Span, Value};
@@ -43,7 +42,7 @@ pub fn check(bench: &mut Bench<'_>) {
             MoveKind::Answer(call) => answer(bench, aligned, &script.calls[*call]),
             MoveKind::Return(call) => returned(bench, aligned, *call),
             MoveKind::Message { from, node, place } => {
-                raw(bench, aligned, *from, node, entity_type_at(place));
+                raw(bench, aligned, *from, node, place.entity_type());
             }
             MoveKind::Reported(text) => reported(bench, aligned, text.as_ref()),
             MoveKind::Discover(Some(node)) => {
@@ -95,15 +94,6 @@ fn differs(path: &str, expected: impl ToString, received: impl ToString) -> Mism
         path: path.to_owned(),
         expected: expected.to_string(),
         received: received.to_string(),
-    }
-}
-
-fn entity_type_at(place: &Place) -> EntityType {
-    match place {
-        Place::Entity(key) => {
-            services::entity_type(&key.service).unwrap_or(EntityType::EventSourced)
-        }
-        Place::Call(_) => EntityType::Action,
     }
 }
 
