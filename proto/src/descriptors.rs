@@ -8,15 +8,14 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, FileDescriptor};
-use prost_reflect::{MessageDescriptor, ServiceDescriptor};
+use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage, FieldDescriptor};
+use prost_reflect::{FileDescriptor, MessageDescriptor, ServiceDescriptor};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 
 /// The files of this crate and everything that they import, as a serialized
 /// `google.protobuf.FileDescriptorSet` with all options and comments.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor_set.bin");
 
 /// The file of [`pool`] that has the messages of primitive values. No `.proto` file stands behind
 /// it.
@@ -122,6 +121,86 @@ fn add_after_imports(file: &FileDescriptor, seen: &mut HashSet<String>, set: &mu
 struct EncodedFiles {
     #[prost(bytes = "vec", repeated, tag = "1")]
     file: Vec<Vec<u8>>,
+}
+
+/// A file whose descriptors nobody here can read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file} has the syntax {syntax:?}; only proto2 and proto3 can be read")]
+pub struct UnknownSyntax {
+    /// The file's name.
+    pub file: String,
+    /// The syntax as it is written there.
+    pub syntax: String,
+}
+
+/// Descriptors that make no pool.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The bytes are no `google.protobuf.FileDescriptorSet`.
+    #[error(transparent)]
+    Undecodable(#[from] prost::DecodeError),
+    /// One of the files has a syntax that can't be read.
+    #[error(transparent)]
+    UnknownSyntax(#[from] UnknownSyntax),
+    /// The files don't fit together.
+    #[error(transparent)]
+    Unlinkable(#[from] DescriptorError),
+}
+
+/// Whether descriptors of this file can be read.
+///
+/// # Errors
+/// The file's syntax is neither proto2, which need not be written, nor proto3.
+pub fn check_syntax(file: &FileDescriptorProto) -> Result<(), UnknownSyntax> {
+    match file.syntax() {
+        "" | PROTO2 | "proto3" => Ok(()),
+        syntax => Err(UnknownSyntax {
+            file: file.name().to_owned(),
+            syntax: syntax.to_owned(),
+        }),
+    }
+}
+
+const PROTO2: &str = "proto2";
+
+/// Links the files of a serialized `google.protobuf.FileDescriptorSet` from anywhere. To be used
+/// instead of [`DescriptorPool::decode`], which panics where it doesn't know a file's syntax.
+///
+/// # Errors
+/// The bytes are no set of files, or no pool can be made of the files.
+pub fn link(set: &[u8]) -> Result<DescriptorPool, LinkError> {
+    let mut set = EncodedFiles::decode(set)?;
+    for raw in &mut set.file {
+        let file = FileDescriptorProto::decode(raw.as_slice())?;
+        check_syntax(&file)?;
+        if file.syntax.as_deref() == Some("") {
+            // Written and empty means proto2 as well, but the pool doesn't know; a later value wins.
+            let proto2 = FileDescriptorProto {
+                syntax: Some(PROTO2.to_owned()),
+                ..Default::default()
+            };
+            raw.extend(proto2.encode_to_vec());
+        }
+    }
+    Ok(DescriptorPool::decode(set.encode_to_vec().as_slice())?)
+}
+
+/// The files of a serialized `google.protobuf.FileDescriptorSet` that are wanted, as a set again. Each
+/// keeps its bytes, custom options included.
+///
+/// # Errors
+/// The bytes are no set of files.
+pub fn only(
+    set: &[u8],
+    wanted: impl Fn(&FileDescriptorProto) -> bool,
+) -> Result<Vec<u8>, prost::DecodeError> {
+    let mut kept = EncodedFiles::default();
+    for raw in EncodedFiles::decode(set)?.file {
+        if wanted(&FileDescriptorProto::decode(raw.as_slice())?) {
+            kept.file.push(raw);
+        }
+    }
+    Ok(kept.encode_to_vec())
 }
 
 /// The fields of a request that make up its entity id, in the order in which the message declares

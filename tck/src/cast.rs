@@ -16,6 +16,7 @@ use crate::play::{Act, Play};
 use crate::protocol::EntityType;
 use crate::scenario::Fault;
 use crate::script::Script;
+use crate::tasks::Panics;
 use crate::transcript::{Entry, Hop, Lost, Recorder, StreamId, Transcript, What};
 use crate::wire::{Called, Connection, Event, HangUp, Receiver, Sender};
 use bytes::Bytes;
@@ -81,6 +82,7 @@ pub async fn perform(
         false => None,
     };
     let (mailbox, arrivals) = mpsc::unbounded_channel();
+    let panicked = stage.door().map_or(0, |door| door.panics().count());
     let claim = stage
         .door()
         .map(|door| door.claim(&script, mailbox.clone()));
@@ -92,11 +94,14 @@ pub async fn perform(
         mailbox,
         arrivals,
         streams: BTreeMap::new(),
+        panics: Panics::default(),
         failed: None,
     };
     actor.run().await;
     drop(claim);
-    if let Some(why) = actor.failed {
+    let at_the_door = || stage.door().and_then(|door| door.panics().after(panicked));
+    let panic = actor.panics.after(0).or_else(at_the_door);
+    if let Some(why) = actor.failed.or(panic) {
         return Err(why);
     }
     Ok(Transcript {
@@ -123,6 +128,8 @@ struct Actor<'a> {
     mailbox: Mailbox,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     streams: BTreeMap<StreamId, Ends>,
+    /// Of the tasks that read: what they would have read seems not to have come.
+    panics: Panics,
     /// Why the kit can't go on.
     failed: Option<String>,
 }
@@ -134,7 +141,7 @@ struct Ends {
     /// Towards the calling side.
     called: Option<Sender>,
     /// Dropping them cancels what is still open.
-    _readers: tokio::task::JoinSet<()>,
+    _readers: tokio::task::JoinSet<Option<()>>,
 }
 
 impl Actor<'_> {
@@ -334,7 +341,7 @@ impl Actor<'_> {
             Ok(connection) => {
                 let (sender, receiver) = connection.call(&path, &metadata);
                 let mut readers = tokio::task::JoinSet::new();
-                readers.spawn(read(stream, to, receiver, self.mailbox.clone()));
+                readers.spawn(self.reader(stream, to, receiver));
                 let ends = Ends {
                     caller: Some(sender),
                     called: None,
@@ -389,7 +396,7 @@ impl Actor<'_> {
             && let Ok(connection) = self.stage.function().await
         {
             let (upstream, answers) = connection.call(&path, &metadata);
-            readers.spawn(read(stream, Party::Function, answers, self.mailbox.clone()));
+            readers.spawn(self.reader(stream, Party::Function, answers));
             caller = Some(upstream);
         }
         let what = What::Open { path, metadata };
@@ -405,10 +412,20 @@ impl Actor<'_> {
         for event in first {
             self.event(stream, Party::Proxy, event).await;
         }
+        let reader = self.reader(stream, Party::Proxy, receiver);
         if let Some(ends) = self.streams.get_mut(&stream) {
-            ends._readers
-                .spawn(read(stream, Party::Proxy, receiver, self.mailbox.clone()));
+            ends._readers.spawn(reader);
         }
+    }
+
+    fn reader(
+        &self,
+        stream: StreamId,
+        from: Party,
+        receiver: Receiver,
+    ) -> impl Future<Output = Option<()>> + Send + use<> {
+        let reading = read(stream, from, receiver, self.mailbox.clone());
+        self.panics.clone().watch(reading)
     }
 
     async fn event(&mut self, stream: StreamId, from: Party, event: Event) {

@@ -20,6 +20,7 @@ mod embedded {
 
 // The ground.
 pub mod text;
+mod tasks;
 pub mod party;
 pub mod yaml;
 pub mod finding;

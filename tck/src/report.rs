@@ -45,6 +45,9 @@ pub struct Report {
     pub roles: Vec<Role>,
     /// What the generated scenarios came from.
     pub seed: u64,
+    /// The roles that the run says nothing about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unserved: Vec<Unserved>,
     /// Every scenario that was selected, in the order of role, then name.
     pub scenarios: Vec<ScenarioResult>,
     /// Every requirement of the specification, checked or not, by name.
@@ -73,6 +76,16 @@ pub struct SystemInfo {
     /// What the proxy said of itself at discovery: field and value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxy_info: Vec<(String, String)>,
+}
+
+/// A role in which the system under test offers nothing of what was to be checked. Whatever passes in it shows
+/// nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unserved {
+    /// Which.
+    pub role: Role,
+    /// What it doesn't offer, as a sentence without a full stop.
+    pub reason: String,
 }
 
 /// One scenario (or one instance of it) in one role.
@@ -512,8 +525,12 @@ impl Report {
         self.requirements.iter().find(|r| r.name == name)
     }
 
-    /// Something was played, and if it all passed, at least one requirement was checked by it.
+    /// Something was played, in each role that is served, and if it all passed, at least one requirement was checked
+    /// by it.
     pub fn checked_something(&self) -> bool {
+        if !self.unserved.is_empty() {
+            return false;
+        }
         let counts = self.counts();
         let clean = counts.of(Class::Passed) + counts.of(Class::Warned) == counts.played();
         counts.played() > 0 && (!clean || self.requirements.iter().any(|r| !r.checked.is_empty()))
@@ -561,6 +578,11 @@ impl Report {
                     "INCONCLUSIVE: of {} it can't be told who is to blame",
                     plural(count, "scenario")
                 )
+            }
+            ExitCode::NothingChecked if !self.unserved.is_empty() => {
+                let told = |role: &Unserved| format!("in the role {} {}", role.role, role.reason);
+                let roles: Vec<String> = self.unserved.iter().map(told).collect();
+                format!("NOTHING CHECKED: {}", roles.join("; "))
             }
             ExitCode::NothingChecked if counts.played() == 0 => {
                 "NOTHING CHECKED: no scenario was played".to_owned()

@@ -20,15 +20,25 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// An entity's.
-    Entity(Key),
+    Entity(EntityType, Key),
     /// That of an action's call: an index into [`Script::calls`].
     Call(usize),
+}
+
+impl Place {
+    /// Whose messages travel there.
+    pub fn entity_type(&self) -> EntityType {
+        match self {
+            Place::Entity(entity_type, _) => *entity_type,
+            Place::Call(_) => EntityType::Action,
+        }
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Entity(key) => write!(f, "the stream of {key}"),
+            Place::Entity(_, key) => write!(f, "the stream of {key}"),
             Place::Call(_) => f.write_str("the action's call"),
         }
     }
@@ -311,11 +321,35 @@ impl Move {
     }
 }
 
+impl MoveKind {
+    /// The entity on whose stream it is, where that isn't told by a call.
+    pub fn entity(&self) -> Option<&Key> {
+        match self {
+            MoveKind::HalfClose(key) | MoveKind::Complete(key) => Some(key),
+            MoveKind::Message { place, .. }
+            | MoveKind::Bytes { place, .. }
+            | MoveKind::Ends { place, .. }
+            | MoveKind::Resets { place, .. }
+            | MoveKind::Fault { place, .. }
+            | MoveKind::Fails { place, .. } => match place {
+                Place::Entity(_, key) => Some(key),
+                Place::Call(_) => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl CallPlan {
     /// The full name of the service that it goes to.
     pub fn service(&self) -> &str {
         let path = self.path.trim_start_matches('/');
         path.split_once('/').map_or("", |(service, _)| service)
+    }
+
+    /// It goes to an action.
+    pub fn is_action(&self) -> bool {
+        self.entity_type == Some(EntityType::Action)
     }
 
     /// Its command with this id; without a payload, the message that names an action's stream.

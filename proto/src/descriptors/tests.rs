@@ -221,3 +221,72 @@ fn another_option_under_the_old_number_is_no_key_and_hides_none() {
     let stranger = foreign_message(&[("theirs", &somebody_elses), ("both", &both)]);
     assert_eq!(key_names(&stranger), ["both"]);
 }
+
+/// The protocol's files, and one more that nobody imports.
+fn with_file_of(syntax: Option<&str>) -> Vec<u8> {
+    let mut set = EncodedFiles::decode(FILE_DESCRIPTOR_SET).unwrap();
+    let file = FileDescriptorProto {
+        name: Some("shop/cart.proto".to_owned()),
+        package: Some("shop".to_owned()),
+        syntax: syntax.map(str::to_owned),
+        message_type: vec![primitive_message("Cart", Type::String)],
+        ..Default::default()
+    };
+    set.file.push(file.encode_to_vec());
+    set.encode_to_vec()
+}
+
+#[test]
+fn files_of_the_known_syntaxes_link_with_their_options() {
+    for syntax in [None, Some(""), Some("proto2"), Some("proto3")] {
+        let pool = link(&with_file_of(syntax)).unwrap();
+        assert!(
+            pool.get_message_by_name("shop.Cart").is_some(),
+            "{syntax:?}"
+        );
+        let request = pool.get_message_by_name("cloudstate.tck.model.Request");
+        assert_eq!(key_names(&request.unwrap()), ["id"], "{syntax:?}");
+    }
+}
+
+#[test]
+fn a_file_of_an_unknown_syntax_is_an_error_that_names_it() {
+    for syntax in ["editions", "proto9", "Proto3"] {
+        let error = link(&with_file_of(Some(syntax))).unwrap_err();
+        let expected = format!(
+            "shop/cart.proto has the syntax {syntax:?}; only proto2 and proto3 can be read"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn what_is_no_set_of_files_does_not_link() {
+    let mut no_file = Vec::new();
+    prost::encoding::bytes::encode(1, &b"\xff".to_vec(), &mut no_file);
+    for bytes in [&b"\xff"[..], &no_file] {
+        assert!(matches!(link(bytes), Err(LinkError::Undecodable(_))));
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_together_do_not_link() {
+    let lonely = FileDescriptorProto {
+        name: Some("lonely.proto".to_owned()),
+        dependency: vec!["missing.proto".to_owned()],
+        ..Default::default()
+    };
+    let set = EncodedFiles {
+        file: vec![lonely.encode_to_vec()],
+    };
+    let linked = link(&set.encode_to_vec());
+    assert!(matches!(linked, Err(LinkError::Unlinkable(_))));
+}
+
+#[test]
+fn the_files_that_are_wanted_keep_their_options() {
+    let set = with_file_of(Some("proto9"));
+    let known = only(&set, |file| check_syntax(file).is_ok()).unwrap();
+    assert_eq!(known, FILE_DESCRIPTOR_SET);
+    assert!(only(b"\xff", |_| true).is_err());
+}

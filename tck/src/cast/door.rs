@@ -13,6 +13,7 @@ use crate::protocol::FromProxy;
 use crate::script::Script;
 use crate::system;
 use crate::system::Port;
+use crate::tasks::Panics;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
 use crate::yaml::Node;
 use bytes::Bytes;
@@ -44,7 +45,7 @@ pub struct Door {
     claims: Claims,
     discovered: watch::Receiver<Option<Bytes>>,
     porter: Porter,
-    serving: tokio::sync::Mutex<JoinSet<()>>,
+    serving: tokio::sync::Mutex<JoinSet<Option<()>>>,
 }
 
 /// An owner's claim; it ends when this is dropped.
@@ -151,6 +152,7 @@ impl Door {
             behind,
             spec: Arc::new(spec),
             discoveries: Arc::new(discoveries),
+            panics: Panics::default(),
         };
         let serving = porter.serve(listener).into();
         Ok(Door {
@@ -234,6 +236,11 @@ impl Door {
     pub fn announced(&self) -> Option<Bytes> {
         self.discovered.borrow().clone()
     }
+
+    /// The panics of what answers there: each may have cost whoever waits for a call.
+    pub fn panics(&self) -> &Panics {
+        &self.porter.panics
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -242,21 +249,23 @@ struct Porter {
     behind: Behind,
     spec: Arc<EntitySpec>,
     discoveries: Arc<watch::Sender<Option<Bytes>>>,
+    panics: Panics,
 }
 
 impl Porter {
-    fn serve(&self, listener: TcpListener) -> JoinSet<()> {
+    fn serve(&self, listener: TcpListener) -> JoinSet<Option<()>> {
         let (calls, mut incoming) = mpsc::unbounded_channel();
         let porter = self.clone();
+        let watch = self.panics.clone();
         let mut serving = JoinSet::new();
-        serving.spawn(wire::serve(listener, calls));
-        serving.spawn(async move {
+        serving.spawn(watch.clone().watch(wire::serve(listener, calls)));
+        serving.spawn(self.panics.clone().watch(async move {
             let mut answering = JoinSet::new();
             while let Some(called) = incoming.recv().await {
-                answering.spawn(porter.clone().answer(called));
+                answering.spawn(watch.clone().watch(porter.clone().answer(called)));
                 while answering.try_join_next().is_some() {}
             }
-        });
+        }));
         serving
     }
 

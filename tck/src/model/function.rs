@@ -31,9 +31,18 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
+    serve_as(entity_spec(), listener, shutdown).await
+}
+
+/// Serves the same, and announces this.
+pub(crate) async fn serve_as(
+    spec: EntitySpec,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), tonic::transport::Error> {
     let shutdown = shutdown.boxed().shared();
     let function = Function {
-        spec: entity_spec(),
+        spec,
         shutdown: shutdown.clone(),
     };
     let limit = crate::protocol::MESSAGE_LIMIT;

@@ -16,12 +16,12 @@ use crate::party::{Party, Role};
 use crate::scenario::Scenario;
 use crate::script::expand;
 use crate::system::{Port, StartError, System};
+use crate::tasks::side_by_side;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 /// What became of a mutant.
 #[derive(Clone, Debug)]
@@ -62,26 +62,25 @@ pub async fn mutants(
         .map(|scenario| (scenario.name(), scenario.clone()))
         .collect();
     let places = Arc::new(Semaphore::new(6));
-    let mut running = JoinSet::new();
-    for mutant in all {
-        let (laboratory, places) = (laboratory.clone(), places.clone());
+    let trials = all.into_iter().map(|mutant| {
+        let (laboratory, places, tried) = (laboratory.clone(), places.clone(), mutant.clone());
         let scenario = by_name.get(&mutant.killed_by).cloned();
-        running.spawn(async move {
+        let trial = async move {
             let _place = places.acquire().await;
-            let fate = match scenario {
-                Some(scenario) => laboratory.fate(&mutant, &scenario).await,
-                None => Fate::Error(format!("no scenario is called {}", mutant.killed_by)),
-            };
-            (mutant, fate)
-        });
-    }
+            match scenario {
+                Some(scenario) => laboratory.fate(&tried, &scenario).await,
+                None => Fate::Error(format!("no scenario is called {}", tried.killed_by)),
+            }
+        };
+        (mutant, trial)
+    });
     let mut fates = Fates::new();
-    while let Some(finished) = running.join_next().await {
-        if let Ok((mutant, fate)) = finished {
-            done(&mutant, &fate);
-            fates.push((mutant, fate));
-        }
-    }
+    side_by_side(trials, &mut |mutant, fate| {
+        let fate = fate.unwrap_or_else(Fate::Error);
+        done(&mutant, &fate);
+        fates.push((mutant, fate));
+    })
+    .await;
     fates.sort_by(|a, b| a.0.id.cmp(&b.0.id));
     Ok(fates)
 }
@@ -167,7 +166,7 @@ impl Laboratory {
     ) -> Result<Judgement, String> {
         let forgets = mutant.forgets && rules.is_some();
         let rules = rules.unwrap_or_default();
-        let (role, (stage, _relays)) = match mutant.mutates {
+        let (role, (stage, relays)) = match mutant.mutates {
             Party::Function => (Role::Sdk, self.broken_function(rules).await?),
             _ => {
                 let broken = self.broken_proxy(scenario, rules, forgets).await;
@@ -179,6 +178,10 @@ impl Laboratory {
         let script = Arc::new(script);
         let transcript = cast::perform(script.clone(), &stage, &self.limits).await;
         stage.stop().await;
+        // A relay that panics is seen as a stream that breaks, which is nobody's fault but the kit's.
+        if let Some(why) = relays.iter().find_map(Relay::panic) {
+            return Err(why);
+        }
         Ok(judge::judge(&script, &transcript?))
     }
 

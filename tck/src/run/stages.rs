@@ -5,18 +5,19 @@ use crate::cast::announce;
 use crate::cast::door::{Behind, Door};
 use crate::cast::stage::{Stage, Subject};
 use crate::cast::{self, Limits};
+use crate::judge::invariants::discovery as announcement;
 use crate::model;
-use crate::party;
-use crate::party::Role;
+use crate::party::{Party, Role};
 use crate::protocol;
 use crate::protocol::discovery;
 use crate::scenario::{Scenario, StepKind};
 use crate::script::Script;
 use crate::script::expand;
-use crate::system::{Managed, Party, Port, Setting, StartError, System, connects};
+use crate::services::SERVICES;
+use crate::system::{Managed, PartyConfig, Port, ProxyTimeout, StartError, System, connects};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
-    EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
+    Entity, EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
 };
 use prost::Message as _;
 use std::collections::BTreeSet;
@@ -146,7 +147,7 @@ impl Stages {
         }
     }
 
-    fn party(&self, function: bool) -> Result<&Party, StageError> {
+    fn party(&self, function: bool) -> Result<&PartyConfig, StageError> {
         let (party, name) = if function {
             (&self.system.function, "function")
         } else {
@@ -163,7 +164,7 @@ impl Stages {
         let subject = match party.address {
             Some(address) => Subject::at(address),
             None => {
-                let mut process = self.system.process(party, party::Party::Function, &[])?;
+                let mut process = self.system.process(party, Party::Function, &[])?;
                 process.accepts(READY).await?;
                 Subject::managed(process)
             }
@@ -304,7 +305,7 @@ impl Stages {
             return Ok((door, Subject::at(address)));
         }
         let values = placeholders(door.address(), self.folders.next()?, needs);
-        let mut process = self.system.process(party, party::Party::Proxy, &values)?;
+        let mut process = self.system.process(party, Party::Proxy, &values)?;
         if start {
             serves(&mut process, &door).await?;
         }
@@ -336,6 +337,18 @@ impl Stages {
                 self.behind(function, spec, needs).await
             }
         }
+    }
+
+    /// The function announces nothing that any scenario is about: why nothing that is played shows anything of it.
+    pub fn unserved(&self) -> Option<String> {
+        let spec = self.spec.as_ref()?;
+        let known = |entity: &Entity| SERVICES.iter().any(|s| s.name == entity.service_name);
+        (!spec.entities.iter().any(known)).then(|| {
+            let names = spec.entities.iter().map(|e| e.service_name.as_str());
+            let names = names.collect::<Vec<_>>().join(", ");
+            let names = if names.is_empty() { "none" } else { &names };
+            format!("the function announces no entity that the kit has scenarios for ({names})")
+        })
     }
 
     /// Is everything there that the scenario needs?
@@ -418,8 +431,16 @@ impl Stages {
             ("library", info.support_library_name),
             ("library version", info.support_library_version),
             ("protocol version", version),
+            ("descriptors left unread", self.left_unread()),
         ];
         Some(named(fields))
+    }
+
+    /// Descriptors that can't be read and need not be.
+    fn left_unread(&self) -> String {
+        let files = self.spec.iter().flat_map(announcement::set_aside);
+        let words = files.map(|unknown| format!("{} (syntax {:?})", unknown.file, unknown.syntax));
+        words.collect::<Vec<_>>().join(", ")
     }
 
     pub fn proxy_info(&self) -> Option<Vec<(String, String)>> {
@@ -463,7 +484,7 @@ pub(super) fn placeholders(
         ("data", data),
         ("passivation", BRIEF.as_millis().to_string()),
     ];
-    values.extend(Setting::ALL.map(|setting| setting.value(needs)));
+    values.extend(ProxyTimeout::ALL.map(|timeout| timeout.value(needs)));
     values
 }
 
@@ -480,13 +501,19 @@ pub(super) async fn serves(process: &mut Managed, door: &Door) -> Result<(), Sta
     process.accepts(READY).await
 }
 
+/// The services that the function must announce for this to be about it.
 fn services(script: &Script) -> BTreeSet<String> {
-    script
-        .calls
-        .iter()
+    let calls = script.calls.iter();
+    let called = calls
         .filter(|call| call.entity_type.is_some())
-        .map(|call| call.service().to_owned())
-        .collect()
+        .map(|call| call.service().to_owned());
+    let raw = script.moves.iter().filter_map(|step| step.kind.entity());
+    let raw = raw.map(|key| key.service.clone());
+    // A scenario that names a service for itself is about that, even where it calls nobody.
+    let scenario = &script.scenario;
+    let own = scenario.service_span.start > scenario.span.start;
+    let own = own.then(|| scenario.service.clone());
+    called.chain(raw).chain(own).collect()
 }
 
 /// The scenario's `spec` over the kit's: fields that it writes replace the kit's, one by one at the top and in

@@ -12,6 +12,7 @@ use crate::scenario::{Scenario, write};
 use crate::script::Script;
 use crate::script::expand;
 use crate::system;
+use crate::tasks::apart;
 use crate::transcript::{Transcript, file};
 use crate::{cast, diagram, explore};
 use std::fs;
@@ -97,6 +98,14 @@ impl Task {
         keys.len()
     }
 
+    /// Plays it so that a panic of the kit costs this scenario and no other.
+    pub async fn play_apart(self: &Arc<Self>, stages: &Arc<Stages>) -> Played {
+        let (task, stages) = (self.clone(), stages.clone());
+        let played = apart(async move { task.play(&stages).await }).await;
+        played.unwrap_or_else(|why| self.error(why))
+    }
+
+    /// Plays it, and judges.
     pub async fn play(&self, stages: &Stages) -> Played {
         let began = Instant::now();
         let mut played = match expand::expand(
@@ -112,7 +121,8 @@ impl Task {
         played
     }
 
-    fn error(&self, text: String) -> Played {
+    /// It could not be played, or not be judged.
+    pub fn error(&self, text: String) -> Played {
         let judgement = Judgement {
             error: Some(text.clone()),
             ..Judgement::default()
@@ -233,7 +243,7 @@ pub(super) async fn shrink(
     };
     let replay = async |scenario: &Scenario| -> bool {
         match Task::new(&Arc::new(scenario.clone()), role, 0, None) {
-            Ok(task) => same(&task.play(stages).await),
+            Ok(task) => same(&Arc::new(task).play_apart(stages).await),
             Err(_) => false,
         }
     };
@@ -259,7 +269,7 @@ pub(super) async fn shrink(
     let Ok(task) = Task::new(&Arc::new(smallest.clone()), role, 0, None) else {
         return first;
     };
-    let mut played = task.play(stages).await;
+    let mut played = Arc::new(task).play_apart(stages).await;
     if !same(&played) {
         played = first;
     }

@@ -894,6 +894,14 @@ impl Builder {
         }
     }
 
+    /// The stream of an entity.
+    fn place(&self, key: &Key) -> Result<Place, NotPlayable> {
+        match services::entity_type(&key.service) {
+            Some(entity_type) => Ok(Place::Entity(entity_type, key.clone())),
+            None => not_playable(format!("{} is no service of the models", key.service)),
+        }
+    }
+
     fn raw(
         &mut self,
         info: usize,
@@ -904,8 +912,8 @@ impl Builder {
         let place = match self.within.map(|call| (call, &self.calls[call].key)) {
             Some((call, _)) if party == Party::Client => Place::Call(call),
             Some((call, None)) => Place::Call(call),
-            Some((_, Some(key))) => Place::Entity(key.clone()),
-            None => Place::Entity(self.key.clone()),
+            Some((_, Some(key))) => self.place(key)?,
+            None => self.place(&self.key)?,
         };
         let from = party;
         let kind = match what {
