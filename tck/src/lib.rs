@@ -6,7 +6,7 @@
 //! 0 the ground ────────────▶ text, party, yaml, finding, status, protocol, services
 //! 1 spec/*.md ─────────────▶ requirement
 //! 2 scenarios/*.yaml ──────▶ scenario (chart) ─▶ check
-//! 3 model, explore ────────▶ scenario (chart) ─▶ script (moves) ─▶ play: a state machine for one role
+//! 3 model, explore ────────▶ scenario (chart) ─▶ fill (answers) ─▶ script (moves) ─▶ play: a state machine for one role
 //! 4 the cast does what play says next and tells it what arrived; the recorder writes the transcript
 //! 5 judge: the same play over the transcript, + invariants ─▶ findings ─▶ verdict
 //! 6 report ─▶ JSON ─▶ terminal, JUnit XML, Markdown
@@ -32,6 +32,7 @@ pub mod requirement;
 pub mod scenario;
 pub mod transcript;
 pub mod model;
+pub mod fill;
 pub mod script;
 pub mod check;
 pub mod explore;

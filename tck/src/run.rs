@@ -14,7 +14,7 @@ use crate::report::{
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::Scenario;
 use crate::script::expand;
-use crate::system::{System, Waivers};
+use crate::system::{System, WaiverSet};
 use crate::tasks::side_by_side;
 use crate::{cast, explore};
 use cast::Limits;
@@ -438,7 +438,11 @@ fn choice_of(taken: ChoiceTaken, role: Role) -> Choice {
     }
 }
 
-fn waivers(waivers: &Waivers, results: &[ScenarioResult], strict: bool) -> crate::report::Waivers {
+fn waivers(
+    waivers: &WaiverSet,
+    results: &[ScenarioResult],
+    strict: bool,
+) -> crate::report::Waivers {
     let mut summary = waivers.summary(results);
     if !strict {
         summary.stale.retain(|stale| !stale.passing.is_empty());
