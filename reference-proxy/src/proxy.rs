@@ -37,8 +37,8 @@ pub enum ServeError {
     /// The log isn't ours.
     #[error("the journal can't be used: {0}")]
     Journal(LogError),
-    /// A task without which nothing works came to an end by a fault of the proxy's own. To go on would be to look
-    /// alive and serve nobody.
+    /// Something without which nothing works came to an end by a fault of the proxy's own. To go on
+    /// would be to look alive and serve nobody.
     #[error("{0} failed, which is a fault of the proxy; what is above this line says more")]
     Fault(&'static str),
 }
