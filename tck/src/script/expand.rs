@@ -1,7 +1,6 @@
-//! From a scenario to a script: defaults, the model's answers, fresh ids, and the order of moves.
+//! From a scenario to a script: defaults, fresh ids, and the order of moves.
 
-use crate::model::oracle;
-use crate::model::oracle::Entity;
+use crate::fill::fill;
 use crate::party::{Party, Role};
 use crate::protocol::EntityType;
 use crate::protocol::Key;
@@ -15,7 +14,6 @@ use crate::status::{UNKNOWN, status_code};
 use crate::yaml::{Node, Span};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why a chart can't be played in a role: it is not applicable, and the report lists it with this reason.
@@ -94,6 +92,7 @@ pub fn expand(
     bindings: Bindings,
 ) -> Result<Script, NotPlayable> {
     let service = service_in_role(scenario, role);
+    let scenario = Arc::new(fill(scenario, &bindings).scenario);
     let package = scenario
         .service
         .rsplit_once('.')
@@ -112,7 +111,6 @@ pub fn expand(
         calls: Vec::new(),
         moves: Vec::new(),
         steps: Vec::new(),
-        models: BTreeMap::new(),
         client: None,
         within: None,
         waiting: Vec::new(),
@@ -145,7 +143,6 @@ struct Builder {
     calls: Vec<CallPlan>,
     moves: Vec<Move>,
     steps: Vec<StepInfo>,
-    models: BTreeMap<Key, Entity>,
     /// Of a concurrent step: which client.
     client: Option<usize>,
     /// Between a command and its answer: which call's.
@@ -283,8 +280,6 @@ impl Builder {
         self.live = false;
         self.client = None;
         self.bindings.remove("client");
-        // What the model's state is after that depends on the order in which the proxy delivered.
-        self.models.clear();
         Ok(all)
     }
 
@@ -516,78 +511,32 @@ impl Builder {
         Ok((run.chain, run.late))
     }
 
-    /// The lines of a stream as written; where no answer is, the model's.
+    /// The lines of a stream. Those of a forward or an effect begin with its one request.
     fn lines(&self, call: &Call, index: usize) -> Option<Stream> {
         let plan = &self.calls[index];
-        let (kind, silent) = (plan.kind, plan.silent);
-        let nested = plan.origin != Origin::Client;
-        let Some(stream) = &call.stream else {
-            let model = kind.streams_out() && !silent || nested && kind.streams_in();
-            return model.then(|| Stream {
-                lines: self.model_lines(call, index),
+        let one = plan.origin != Origin::Client && plan.kind.streams_in();
+        let answers = plan.kind.streams_out() && !plan.silent;
+        let mut stream = match &call.stream {
+            Some(stream) => stream.clone(),
+            None if one || answers => Stream {
+                lines: Vec::new(),
                 burst: false,
                 ends: None,
-            });
+            },
+            None => return None,
         };
-        let answered = stream.lines.iter().any(|line| line.request.is_none());
-        let mut stream = stream.clone();
-        if nested && kind.streams_in() {
+        if one {
+            let request = call.request.clone();
+            let request = request.unwrap_or_else(|| Node::map::<&str>(call.span, []));
             let line = StreamLine {
                 span: call.span,
-                request: Some(
-                    call.request
-                        .clone()
-                        .unwrap_or_else(|| Node::map::<&str>(call.span, [])),
-                ),
+                request: Some(request),
                 answer: None,
                 step: None,
             };
             stream.lines.insert(0, line);
         }
-        if kind.streams_out() && !answered && !silent {
-            let answers = self.model_lines(call, index);
-            stream.lines = match kind.streams_in() {
-                true => answers,
-                false => stream.lines.into_iter().chain(answers).collect(),
-            };
-        }
         Some(stream)
-    }
-
-    /// What the model answers on the stream of an action, as a scenario would write it: each request followed by
-    /// the answers to it.
-    fn model_lines(&self, call: &Call, index: usize) -> Vec<StreamLine> {
-        let (span, plan) = (call.span, &self.calls[index]);
-        let service = plan.service().to_owned();
-        let line = |request, answer| StreamLine {
-            span,
-            request,
-            answer,
-            step: None,
-        };
-        let mut lines = Vec::new();
-        let requests: Vec<(Option<Node>, bytes::Bytes)> = if plan.kind.streams_in() {
-            let lines = call.stream.iter().flat_map(|stream| &stream.lines);
-            let nodes = lines.filter_map(|line| line.request.clone());
-            let one = (plan.origin != Origin::Client)
-                .then(|| call.request.clone())
-                .flatten();
-            let nodes = one.into_iter().chain(nodes).map(Some);
-            nodes.zip(plan.requests.iter().cloned()).collect()
-        } else {
-            vec![(None, plan.payload.clone())]
-        };
-        for (node, bytes) in requests {
-            if let Some(node) = node {
-                lines.push(line(Some(node), None));
-            }
-            let payload = crate::script::payload(plan, &bytes);
-            for outcome in oracle::respond(&service, &plan.method, &payload).unwrap_or_default() {
-                let answer = crate::scenario::form::answer_of(span, &outcome, &self.package);
-                lines.push(line(None, Some(answer)));
-            }
-        }
-        lines
     }
 
     fn lines_of(&mut self, run: &mut ActionRun, stream: &Stream) -> Result<(), NotPlayable> {
@@ -808,26 +757,8 @@ impl Builder {
         let entity_type = services::entity_type(&service);
         let key = Key { service, entity };
         let payload = request.encode_to_vec();
-        if let Some(node) = call
-            .replay
-            .as_ref()
-            .filter(|_| !self.models.contains_key(&key))
-            && let Some(stored) = self.stored(node)
-        {
-            self.begin_from(&key, &stored);
-        }
-        let written = !call.answer.is_unwritten();
+        let answer = (!call.answer.is_unwritten()).then(|| call.answer.clone());
         let scripted = self.scenario.scripted == Some(Party::Function);
-        let answer = if written {
-            Some(call.answer.clone())
-        } else if scripted || self.live {
-            None
-        } else {
-            self.model_answer(call, &key, &method, &payload)
-        };
-        if written && !scripted && !self.live {
-            self.model_answer(call, &key, &method, &payload);
-        }
         let requests = match origin {
             Origin::Client => self.stream_requests(call, &method)?,
             // A forward or an effect has one request, also where the target takes more.
@@ -909,69 +840,6 @@ impl Builder {
             Ok(message.encode_to_vec().into())
         });
         encoded.collect()
-    }
-
-    /// What the model answers, as a scenario would write it; advances the model's state.
-    fn model_answer(
-        &mut self,
-        call: &Call,
-        key: &Key,
-        method: &MethodDescriptor,
-        payload: &[u8],
-    ) -> Option<Answer> {
-        let any = prost_types::Any {
-            type_url: format!("type.googleapis.com/{}", method.input().full_name()),
-            value: payload.to_vec(),
-        };
-        // The messages of a stream have plans of their own.
-        if method.is_server_streaming() {
-            return None;
-        }
-        let outcome = if services::entity_type(&key.service) == Some(EntityType::Action) {
-            let payloads = match call.stream {
-                None => vec![any],
-                Some(_) => self
-                    .stream_requests(call, method)
-                    .ok()?
-                    .into_iter()
-                    .map(|bytes| prost_types::Any {
-                        type_url: any.type_url.clone(),
-                        value: bytes.to_vec(),
-                    })
-                    .collect(),
-            };
-            oracle::answer(&key.service, method.name(), &payloads)?
-        } else {
-            if !self.models.contains_key(key) {
-                self.models.insert(key.clone(), Entity::new(&key.service)?);
-            }
-            self.models.get_mut(key)?.handle(method.name(), &any)?
-        };
-        Some(crate::scenario::form::answer_of(
-            call.span,
-            &outcome,
-            &self.package,
-        ))
-    }
-
-    fn stored(&self, node: &Node) -> Option<crate::protocol::Stored> {
-        let scope = Scope {
-            package: &self.package,
-            bindings: &self.bindings,
-        };
-        crate::scenario::replay::replay_of(node, &scope).ok()?
-    }
-
-    /// The model's state where the chart gives the history instead of making it.
-    fn begin_from(&mut self, key: &Key, stored: &crate::protocol::Stored) {
-        let Some(mut entity) = Entity::new(&key.service) else {
-            return;
-        };
-        entity.begin(&stored.begin());
-        for (sequence, event) in stored.replay() {
-            entity.apply(sequence, event);
-        }
-        self.models.insert(key.clone(), entity);
     }
 
     fn returns(&self, call: &Call, index: usize) -> Returns {
