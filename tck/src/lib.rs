@@ -3,7 +3,7 @@
 //! The modules in the order of the pipeline; each imports from those above it only, which `tests/layering/` holds:
 //!
 //! ```text
-//! 0 the ground ────────────▶ text, party, yaml, finding, status, protocol, services
+//! 0 the ground ────────────▶ text, party, door, yaml, finding, status, protocol, services
 //! 1 spec/*.md ─────────────▶ requirement
 //! 2 scenarios/*.yaml ──────▶ scenario (chart) ─▶ check
 //! 3 model, explore ────────▶ scenario (chart) ─▶ fill (answers) ─▶ script (moves) ─▶ play: a state machine for one role
@@ -18,6 +18,7 @@ mod embedded;
 pub mod text;
 mod tasks;
 pub mod party;
+pub mod door;
 pub mod yaml;
 pub mod finding;
 pub mod status;

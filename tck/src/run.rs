@@ -4,6 +4,7 @@ mod mutants;
 mod stages;
 mod task;
 
+use crate::door::Door;
 use crate::finding;
 use crate::judge::ChoiceTaken;
 use crate::party::Role;
@@ -261,6 +262,7 @@ fn result_of(
         name: scenario.name(),
         instance,
         role,
+        door: Door::Grpc,
         title: scenario.title.clone(),
         source: Place {
             file: scenario.source.name.clone(),
