@@ -7,8 +7,7 @@ mod task;
 use crate::finding;
 use crate::party::Role;
 use crate::report::{
-    Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
-    Unserved,
+    Choice, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo, Unserved,
 };
 use crate::requirement::Requirements;
 use crate::scenario::Scenario;
@@ -271,7 +270,6 @@ fn result_of(
         diagram: String::new(),
         log_tail: Vec::new(),
         duration_ms: None,
-        rerun: String::new(),
         entries: 0,
         transcript: None,
         error: None,
@@ -352,10 +350,6 @@ impl Collected {
             self.choices.insert((choice.clone(), played.result.role));
         }
         let mut result = played.result;
-        result.rerun = format!(
-            "cloudstate-tck run {} --role {} --filter '{}'",
-            options.named, result.role, result.name
-        );
         let failed =
             matches!(result.outcome, Outcome::Ran { verdict } if verdict != finding::Verdict::Pass);
         if let (true, Some(folder)) = (failed, &options.transcripts) {
@@ -398,10 +392,10 @@ impl Collected {
             })
             .collect();
         Report {
-            schema: SCHEMA_VERSION,
             kit: env!("CARGO_PKG_VERSION").to_owned(),
             started: None,
             duration_ms: None,
+            command: Some(format!("cloudstate-tck run {}", options.named)),
             system: SystemInfo {
                 name: options.system.name.clone(),
                 version: options.system.version.clone(),

@@ -113,16 +113,6 @@ pub(super) fn written(subject: &Subject) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// In single quotes, unless the shell takes it as it is.
-pub(super) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
-}
-
 /// The words of a command, as a shell would split them: quotes hold words together, a backslash takes the meaning
 /// of the next character away, except in single quotes. `None`: a quote is not closed.
 fn words(text: &str) -> Option<Vec<String>> {
