@@ -9,7 +9,7 @@ pub mod invariants;
 use crate::finding::{Finding, Mismatch, Severity, Verdict};
 use crate::party::{Party, Role};
 use crate::play::{Play, Stop, Stream};
-use crate::requirement::{Level, Requirements};
+use crate::requirement::{Level, RequirementName, Requirements, names};
 use crate::script::{MoveKind, Origin, Script};
 use crate::transcript::{Transcript, What};
 use std::collections::BTreeSet;
@@ -21,11 +21,20 @@ pub struct Judgement {
     /// The first is the root, unless it is marked a consequence.
     pub findings: Vec<Finding>,
     /// Requirements whose check was evaluated with its premise true.
-    pub covered: BTreeSet<String>,
-    /// Where the specification leaves a choice: what was chosen, as `requirement: choice`.
-    pub choices: BTreeSet<String>,
+    pub covered: BTreeSet<RequirementName>,
+    /// Where the specification leaves a choice: what was chosen.
+    pub choices: BTreeSet<ChoiceTaken>,
     /// The kit or the scenario is at fault.
     pub error: Option<String>,
+}
+
+/// A permission, and what the party that has it made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChoiceTaken {
+    /// What leaves the choice.
+    pub requirement: RequirementName,
+    /// What was chosen, as the end of a sentence about the party.
+    pub choice: &'static str,
 }
 
 impl Judgement {
@@ -117,28 +126,29 @@ pub struct Objection {
 
 impl Bench<'_> {
     /// The check of a requirement was evaluated.
-    pub fn covered(&mut self, requirement: &str) {
-        self.judgement.covered.insert(requirement.to_owned());
+    pub fn covered(&mut self, requirement: RequirementName) {
+        self.judgement.covered.insert(requirement);
     }
 
     /// A permission was used, or not.
-    pub fn chose(&mut self, requirement: &str, choice: &str) {
+    pub fn chose(&mut self, requirement: RequirementName, choice: &'static str) {
         self.covered(requirement);
-        self.judgement
-            .choices
-            .insert(format!("{requirement}: {choice}"));
+        self.judgement.choices.insert(ChoiceTaken {
+            requirement,
+            choice,
+        });
     }
 
     /// A deviation from a requirement. An entry is objected to once.
-    pub fn object(&mut self, requirement: &str, objection: Objection) {
+    pub fn object(&mut self, requirement: RequirementName, objection: Objection) {
         self.covered(requirement);
-        let known = objection.entry.is_some()
+        let objected = objection.entry.is_some()
             && self
                 .judgement
                 .findings
                 .iter()
                 .any(|finding| finding.entry == objection.entry);
-        if known {
+        if objected {
             return;
         }
         let role = self.case.script.role;
@@ -150,15 +160,17 @@ impl Bench<'_> {
             self.own.get_or_insert((objection.entry, text));
             return;
         }
-        let level = Requirements::embedded()
-            .get(requirement)
-            .map_or(Level::Must, |r| r.level);
+        let Some(known) = Requirements::embedded().get(requirement.as_str()) else {
+            let text = format!("the embedded specification has no requirement {requirement}");
+            self.own.get_or_insert((objection.entry, text));
+            return;
+        };
         let step = objection
             .index
             .map(|index| self.case.script.moves[index].step);
         self.judgement.findings.push(Finding {
-            requirement: requirement.to_owned(),
-            severity: if level == Level::Must {
+            requirement: requirement.to_string(),
+            severity: if known.level == Level::Must {
                 Severity::Failure
             } else {
                 Severity::Warning
@@ -172,21 +184,20 @@ impl Bench<'_> {
         });
     }
 
-    /// The requirements of a step that bind a party: its own, else the scenario's.
-    pub fn verified_by(&self, index: usize, party: Party, scenario_too: bool) -> Vec<String> {
-        let script = self.case.script;
-        let step = &script.steps[script.moves[index].step];
-        let binds = |name: &&String| {
-            Requirements::embedded()
-                .get(name)
-                .is_some_and(|requirement| requirement.party == party)
-        };
-        let own: Vec<String> = step.verifies.iter().filter(binds).cloned().collect();
-        if !own.is_empty() || !scenario_too {
+    /// What the step of a move verifies and binds a party; else what the scenario does.
+    pub fn verified_by(&self, index: usize, party: Party) -> Vec<RequirementName> {
+        let own = self.verified_by_step(index, party);
+        if !own.is_empty() {
             return own;
         }
-        let names = script.scenario.verifies.iter().map(|v| &v.name);
-        names.filter(binds).cloned().collect()
+        let all = self.case.script.scenario.verifies.iter();
+        binding(all.map(|verified| &verified.name), party)
+    }
+
+    /// What the step of a move itself verifies and binds a party.
+    pub fn verified_by_step(&self, index: usize, party: Party) -> Vec<RequirementName> {
+        let script = self.case.script;
+        binding(&script.steps[script.moves[index].step].verifies, party)
     }
 
     fn conclude(mut self) -> Judgement {
@@ -220,6 +231,17 @@ impl Bench<'_> {
         }
         self.judgement
     }
+}
+
+/// Those of the names that bind a party.
+fn binding<'a>(
+    written: impl IntoIterator<Item = &'a String>,
+    party: Party,
+) -> Vec<RequirementName> {
+    let all = Requirements::embedded();
+    let binds = |name: &&String| all.get(name).is_some_and(|known| known.party == party);
+    let named = written.into_iter().filter(binds);
+    named.filter_map(|name| RequirementName::of(name)).collect()
 }
 
 /// Messages that came before what they had to wait for. Only what the kit sent (or handed on) is evidence.
@@ -264,11 +286,11 @@ fn order(bench: &mut Bench<'_>) {
                 bench.covered(requirement);
                 continue;
             }
-            let own = bench.verified_by(aligned.index, Party::Proxy, false);
-            let requirement = own.first().map_or(requirement, String::as_str).to_owned();
+            let own = bench.verified_by_step(aligned.index, Party::Proxy);
+            let requirement = own.first().copied().unwrap_or(requirement);
             let (this, earlier) = (script.describe(aligned.index), script.describe(before));
             bench.object(
-                &requirement,
+                requirement,
                 Objection {
                     blame: Party::Proxy,
                     summary: format!("{this} came before {earlier}, and should have waited for it"),
@@ -289,29 +311,29 @@ fn killed_before(bench: &Bench<'_>, at: usize) -> bool {
     lives.next().is_some_and(|entry| entry.what == What::Killed)
 }
 
-fn order_requirement(script: &Script, this: &MoveKind, earlier: &MoveKind) -> &'static str {
+fn order_requirement(script: &Script, this: &MoveKind, earlier: &MoveKind) -> RequirementName {
     let effect = |call: &usize| matches!(script.calls[*call].origin, Origin::Effect { .. });
     let client = |call: &usize| script.calls[*call].origin == Origin::Client;
     match (this, earlier) {
         (MoveKind::Command(this), MoveKind::Answer(c)) if effect(this) && effect(c) => {
-            "effects.synchronous-awaited"
+            names::EFFECTS_SYNCHRONOUS_AWAITED
         }
         (MoveKind::Return(_) | MoveKind::Pass(_) | MoveKind::Command(_), MoveKind::Answer(c))
             if effect(c) =>
         {
-            "effects.before-reply"
+            names::EFFECTS_BEFORE_REPLY
         }
         (MoveKind::Return(c), MoveKind::Answer(_)) if script.calls[*c].forward.is_some() => {
-            "effects.forward-answers-client"
+            names::EFFECTS_FORWARD_ANSWERS_CLIENT
         }
-        (MoveKind::Command(c), MoveKind::Answer(_)) if effect(c) => "effects.executed",
+        (MoveKind::Command(c), MoveKind::Answer(_)) if effect(c) => names::EFFECTS_EXECUTED,
         (MoveKind::Command(this), MoveKind::Answer(c)) if client(this) && waited(script, *c) => {
-            "commands.arrival-order"
+            names::COMMANDS_ARRIVAL_ORDER
         }
         (MoveKind::Return(_) | MoveKind::Pass(_), MoveKind::Answer(_)) => {
-            "commands.reaches-function"
+            names::COMMANDS_REACHES_FUNCTION
         }
-        _ => "commands.answers-its-caller",
+        _ => names::COMMANDS_ANSWERS_ITS_CALLER,
     }
 }
 
@@ -344,7 +366,7 @@ fn stopped(bench: &mut Bench<'_>) {
                 index: awaited,
                 entry: Some(entry),
             };
-            bench.object(&requirement, objection);
+            bench.object(requirement, objection);
         }
         Some(Stop::Silence {
             entry,
@@ -358,7 +380,7 @@ fn stopped(bench: &mut Bench<'_>) {
                 index: None,
                 entry: Some(entry),
             };
-            bench.object("passivation.function-completes", objection);
+            bench.object(names::PASSIVATION_FUNCTION_COMPLETES, objection);
         }
         Some(Stop::Silence {
             entry,
@@ -387,10 +409,11 @@ fn silence(bench: &mut Bench<'_>, entry: u64, index: usize) {
     // That there is no answer says nothing about what would be in it.
     let verified = match this.kind {
         MoveKind::Answer(call) if script.calls[call].key.is_some() => Vec::new(),
-        _ => bench.verified_by(index, blame, raw),
+        _ if raw => bench.verified_by(index, blame),
+        _ => bench.verified_by_step(index, blame),
     };
     let requirement = match verified.first() {
-        Some(first) if verified.iter().all(|name| name != usual) => first,
+        Some(first) if !verified.contains(&usual) => *first,
         _ => usual,
     };
     let objection = Objection {
@@ -404,24 +427,28 @@ fn silence(bench: &mut Bench<'_>, entry: u64, index: usize) {
 }
 
 /// What a message that nobody waits for breaks.
-fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>) -> String {
+fn unexpected(
+    bench: &Bench<'_>,
+    entry: u64,
+    from: Party,
+    awaited: Option<usize>,
+) -> RequirementName {
     let script = bench.case.script;
     let kind = awaited.map(|index| &script.moves[index].kind);
     if from == Party::Function && failed_before(bench, entry) {
-        return "failures.entity-survives".to_owned();
+        return names::FAILURES_ENTITY_SURVIVES;
     }
     let Some(MoveKind::Answer(call)) = kind else {
-        let verified =
-            awaited.and_then(|index| bench.verified_by(index, from, true).into_iter().next());
-        let usual = || unexpected_requirement(bench, entry, from).to_owned();
+        let verified = awaited.and_then(|index| bench.verified_by(index, from).into_iter().next());
+        let usual = || unexpected_requirement(bench, entry, from);
         return verified.unwrap_or_else(usual);
     };
     if from == Party::Proxy {
-        return "commands.delivered-once".to_owned();
+        return names::COMMANDS_DELIVERED_ONCE;
     }
     // Where the proxy departs from the rules on purpose, the chart is about how the function takes it.
     let about = (script.scenario.scripted == Some(Party::Proxy))
-        .then(|| awaited.and_then(|index| bench.verified_by(index, from, true).into_iter().next()));
+        .then(|| awaited.and_then(|index| bench.verified_by(index, from).into_iter().next()));
     if let Some(about) = about.flatten() {
         return about;
     }
@@ -433,7 +460,7 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
         .and_then(|stream| bench.case.play.stream(stream));
     let call = &script.calls[*call];
     if matches!(stream, Some(Stream::Entity(track)) if track.at_first_command_of_a_replay()) {
-        return contents::Aspect::State.model(call).to_owned();
+        return contents::Aspect::State.model(call);
     }
     let failure = call
         .answer
@@ -444,23 +471,23 @@ fn unexpected(bench: &Bench<'_>, entry: u64, from: Party, awaited: Option<usize>
     } else {
         contents::Aspect::Message
     };
-    aspect.model(call).to_owned()
+    aspect.model(call)
 }
 
 /// What it breaks by where it came.
-fn unexpected_requirement(bench: &Bench<'_>, entry: u64, from: Party) -> &'static str {
+fn unexpected_requirement(bench: &Bench<'_>, entry: u64, from: Party) -> RequirementName {
     let at = usize::try_from(entry).ok();
     let entry = at.and_then(|at| bench.case.transcript.entries.get(at));
     let stream = entry.and_then(|entry| bench.case.play.stream(entry.stream?));
     let ends = matches!(entry.map(|entry| &entry.what), Some(What::End { .. }));
     match (from, stream) {
-        (Party::Function, Some(Stream::Action(_))) if ends => "actions.function-ends-call",
-        (Party::Function, Some(Stream::Action(_))) => "tck-models.action-reply",
+        (Party::Function, Some(Stream::Action(_))) if ends => names::ACTIONS_FUNCTION_ENDS_CALL,
+        (Party::Function, Some(Stream::Action(_))) => names::TCK_MODELS_ACTION_REPLY,
         (Party::Function, Some(Stream::Entity(track))) if track.is_half_closed() => {
-            "passivation.function-completes"
+            names::PASSIVATION_FUNCTION_COMPLETES
         }
-        (Party::Function, _) => "commands.answer-once",
-        _ => "commands.delivered-once",
+        (Party::Function, _) => names::COMMANDS_ANSWER_ONCE,
+        _ => names::COMMANDS_DELIVERED_ONCE,
     }
 }
 
@@ -486,34 +513,34 @@ fn failed_before(bench: &Bench<'_>, entry: u64) -> bool {
     }
 }
 
-fn silence_requirement(script: &Script, kind: &MoveKind) -> &'static str {
+fn silence_requirement(script: &Script, kind: &MoveKind) -> RequirementName {
     match kind {
         MoveKind::Command(call) => match script.calls[*call].origin {
-            Origin::Client => "commands.reaches-function",
-            Origin::Effect { .. } => "effects.executed",
-            Origin::Forward { .. } => "effects.forward-answers-client",
-            Origin::Element { .. } => "actions.elements-passed-on",
+            Origin::Client => names::COMMANDS_REACHES_FUNCTION,
+            Origin::Effect { .. } => names::EFFECTS_EXECUTED,
+            Origin::Forward { .. } => names::EFFECTS_FORWARD_ANSWERS_CLIENT,
+            Origin::Element { .. } => names::ACTIONS_ELEMENTS_PASSED_ON,
         },
-        MoveKind::Deliver(..) => "actions.requests-passed-on",
-        MoveKind::Delivered(_) => "actions.half-close-passed-on",
-        MoveKind::Pass(_) => "actions.elements-passed-on",
-        MoveKind::End(_) => "actions.function-ends-call",
-        MoveKind::Cancel(_) => "actions.cancels-unwanted",
-        MoveKind::Return(_) | MoveKind::Request(_) => "commands.answers-its-caller",
-        MoveKind::Answer(_) => "commands.answer-every-command",
-        MoveKind::HalfClose(_) => "passivation.idle-half-close",
-        MoveKind::Complete(_) => "passivation.function-completes",
-        MoveKind::Fails { .. } => "commands.rejects-protocol-errors",
-        MoveKind::Acknowledged => "discovery.answers-report-error",
-        MoveKind::Reported(_) => "failures.violation-reported",
+        MoveKind::Deliver(..) => names::ACTIONS_REQUESTS_PASSED_ON,
+        MoveKind::Delivered(_) => names::ACTIONS_HALF_CLOSE_PASSED_ON,
+        MoveKind::Pass(_) => names::ACTIONS_ELEMENTS_PASSED_ON,
+        MoveKind::End(_) => names::ACTIONS_FUNCTION_ENDS_CALL,
+        MoveKind::Cancel(_) => names::ACTIONS_CANCELS_UNWANTED,
+        MoveKind::Return(_) | MoveKind::Request(_) => names::COMMANDS_ANSWERS_ITS_CALLER,
+        MoveKind::Answer(_) => names::COMMANDS_ANSWER_EVERY_COMMAND,
+        MoveKind::HalfClose(_) => names::PASSIVATION_IDLE_HALF_CLOSE,
+        MoveKind::Complete(_) => names::PASSIVATION_FUNCTION_COMPLETES,
+        MoveKind::Fails { .. } => names::COMMANDS_REJECTS_PROTOCOL_ERRORS,
+        MoveKind::Acknowledged => names::DISCOVERY_ANSWERS_REPORT_ERROR,
+        MoveKind::Reported(_) => names::FAILURES_VIOLATION_REPORTED,
         MoveKind::Ends {
             from: Party::Proxy, ..
         }
         | MoveKind::Resets {
             from: Party::Proxy, ..
-        } => "failures.violation-ends-stream",
-        MoveKind::Discover(_) => "discovery.proxy-calls-discover",
-        MoveKind::Spec(_) => "discovery.repeatable",
-        _ => "commands.answer-every-command",
+        } => names::FAILURES_VIOLATION_ENDS_STREAM,
+        MoveKind::Discover(_) => names::DISCOVERY_PROXY_CALLS_DISCOVER,
+        MoveKind::Spec(_) => names::DISCOVERY_REPEATABLE,
+        _ => names::COMMANDS_ANSWER_EVERY_COMMAND,
     }
 }

@@ -5,14 +5,15 @@ mod stages;
 mod task;
 
 use crate::finding;
+use crate::judge::ChoiceTaken;
 use crate::party::Role;
 use crate::report::{
     Choice, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo, Unserved,
 };
-use crate::requirement::Requirements;
+use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::Scenario;
 use crate::script::expand;
-use crate::system::{System, Waivers};
+use crate::system::{System, WaiverSet};
 use crate::tasks::side_by_side;
 use crate::{cast, explore};
 use cast::Limits;
@@ -90,8 +91,8 @@ pub async fn run(
 #[derive(Debug, Default)]
 struct Collected {
     results: Vec<ScenarioResult>,
-    covered: BTreeMap<String, BTreeSet<Role>>,
-    choices: BTreeSet<(String, Role)>,
+    covered: BTreeMap<RequirementName, BTreeSet<Role>>,
+    choices: BTreeSet<(ChoiceTaken, Role)>,
     unserved: Vec<Unserved>,
     service_info: Vec<(String, String)>,
     proxy_info: Vec<(String, String)>,
@@ -342,12 +343,12 @@ impl Collected {
     fn add(&mut self, options: &RunOptions, played: Played, progress: &dyn Fn(Progress<'_>)) {
         for name in &played.judgement.covered {
             self.covered
-                .entry(name.clone())
+                .entry(*name)
                 .or_default()
                 .insert(played.result.role);
         }
         for choice in &played.judgement.choices {
-            self.choices.insert((choice.clone(), played.result.role));
+            self.choices.insert((*choice, played.result.role));
         }
         let mut result = played.result;
         let failed =
@@ -410,7 +411,7 @@ impl Collected {
             choices: self
                 .choices
                 .iter()
-                .map(|(choice, role)| choice_of(choice, *role))
+                .map(|(taken, role)| choice_of(*taken, *role))
                 .collect(),
             waivers: waivers(
                 &options.system.waivers,
@@ -422,18 +423,20 @@ impl Collected {
     }
 }
 
-fn choice_of(text: &str, role: Role) -> Choice {
-    let (about, took) = text.split_once(": ").unwrap_or((text, ""));
-    let question = about.rsplit('.').next().unwrap_or(about).replace('-', " ");
+fn choice_of(taken: ChoiceTaken, role: Role) -> Choice {
     Choice {
-        about: about.to_owned(),
+        about: taken.requirement.to_string(),
         role,
-        question,
-        took: took.to_owned(),
+        question: taken.requirement.slug().replace('-', " "),
+        took: taken.choice.to_owned(),
     }
 }
 
-fn waivers(waivers: &Waivers, results: &[ScenarioResult], strict: bool) -> crate::report::Waivers {
+fn waivers(
+    waivers: &WaiverSet,
+    results: &[ScenarioResult],
+    strict: bool,
+) -> crate::report::Waivers {
     let mut summary = waivers.summary(results);
     if !strict {
         summary.stale.retain(|stale| !stale.passing.is_empty());

@@ -1,6 +1,6 @@
 //! A relay stands before a party and applies the rules of a mutant to what passes.
 
-use crate::mutant::{Direction, Passing, Rule, Way};
+use crate::mutant::{Direction, Filter, Passing, Rule};
 use crate::system::Port;
 use crate::tasks::Panics;
 use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
@@ -114,7 +114,7 @@ async fn relay(
         mut begin,
     } = called;
     let (mut asks, mut answered) = target.call(&path, &metadata);
-    let (mut there, mut here) = (Way::new(call, &path), Way::new(back, &path));
+    let (mut there, mut here) = (Filter::new(call, &path), Filter::new(back, &path));
     let mut asking = true;
     loop {
         tokio::select! {

@@ -7,7 +7,7 @@ use crate::party::Role;
 use crate::report::{
     ExitCode, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo,
 };
-use crate::requirement::Requirements;
+use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::{Scenario, read};
 use crate::script::expand;
 use crate::transcript::file::{self, Saved};
@@ -24,7 +24,7 @@ pub(super) fn judge(
 ) -> Result<ExitCode, Fault> {
     let mut roles = BTreeSet::new();
     let mut results = Vec::new();
-    let mut covered: BTreeMap<String, BTreeSet<Role>> = BTreeMap::new();
+    let mut covered: BTreeMap<RequirementName, BTreeSet<Role>> = BTreeMap::new();
     for path in &arguments.files {
         let problem = |text: String| Fault::usage(format!("{}: {text}", path.display()));
         let saved = file::read(&read_text(path)?).map_err(|error| problem(error.to_string()))?;
@@ -51,7 +51,7 @@ pub(super) fn judge(
         .iter()
         .map(|requirement| {
             let checked = covered
-                .get(&requirement.name)
+                .get(requirement.name.as_str())
                 .into_iter()
                 .flatten()
                 .copied()
@@ -65,7 +65,10 @@ pub(super) fn judge(
 }
 
 /// The result, and the requirements whose check was evaluated.
-fn again(saved: &Saved, path: &Path) -> Result<(ScenarioResult, BTreeSet<String>), String> {
+fn again(
+    saved: &Saved,
+    path: &Path,
+) -> Result<(ScenarioResult, BTreeSet<RequirementName>), String> {
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
     let choices = expand::choices(&scenario, transcript.role);

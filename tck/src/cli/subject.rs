@@ -3,7 +3,7 @@
 use super::Fault;
 use super::arguments::Subject;
 use super::catalog::Catalog;
-use crate::system::{Party, System};
+use crate::system::{PartyConfig, System};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -55,7 +55,7 @@ fn party(
     address: Option<SocketAddr>,
     command: Option<&str>,
     option: &str,
-) -> Result<Option<Party>, Fault> {
+) -> Result<Option<PartyConfig>, Fault> {
     let command = match command {
         None if address.is_none() => return Ok(None),
         None => Vec::new(),
@@ -69,10 +69,10 @@ fn party(
             }
         },
     };
-    Ok(Some(Party {
+    Ok(Some(PartyConfig {
         address,
         command,
-        ..Party::default()
+        ..PartyConfig::default()
     }))
 }
 

@@ -10,7 +10,7 @@ use crate::play::{Activation, Aligned, Stream};
 use crate::protocol;
 use crate::protocol::EntityType;
 use crate::protocol::{FromFunction, FromProxy};
-use crate::requirement::{Level, Requirements};
+use crate::requirement::{Level, RequirementName, Requirements, names};
 use crate::scenario::message::{self, NOTHING, Scope};
 use crate::scenario::replay::replay_of;
 use crate::script;
@@ -52,7 +52,7 @@ pub fn check(bench: &mut Bench<'_>) {
                     Party::Proxy,
                     node,
                     "cloudstate.ProxyInfo",
-                    "discovery.announces-version",
+                    names::DISCOVERY_ANNOUNCES_VERSION,
                 );
             }
             MoveKind::Spec(node) => spec(bench, aligned, node.as_ref()),
@@ -64,8 +64,8 @@ pub fn check(bench: &mut Bench<'_>) {
 
 /// What the step verifies was evaluated, once the entry is there.
 fn evaluated(bench: &mut Bench<'_>, aligned: &Aligned, party: Party) {
-    for name in bench.verified_by(aligned.index, party, true) {
-        bench.covered(&name);
+    for name in bench.verified_by(aligned.index, party) {
+        bench.covered(name);
     }
 }
 
@@ -104,7 +104,7 @@ fn read_out(bench: &Bench<'_>, call: &CallPlan, entry: u64) -> FromFunction {
 }
 
 /// One thing that follows from the call: requirement, field, what it should be, what it is.
-type Follows<'a> = (&'a str, &'a str, String, String);
+type Follows<'a> = (RequirementName, &'a str, String, String);
 
 fn follows(bench: &mut Bench<'_>, aligned: &Aligned, all: Vec<Follows<'_>>) {
     for (requirement, path, expected, received) in all {
@@ -128,30 +128,30 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
         return;
     };
     let unchanged = match call.origin {
-        Origin::Client | Origin::Element { .. } => "commands.payload-unchanged",
-        Origin::Effect { .. } => "effects.effect-payload-unchanged",
-        Origin::Forward { .. } => "effects.forward-payload-unchanged",
+        Origin::Client | Origin::Element { .. } => names::COMMANDS_PAYLOAD_UNCHANGED,
+        Origin::Effect { .. } => names::EFFECTS_EFFECT_PAYLOAD_UNCHANGED,
+        Origin::Forward { .. } => names::EFFECTS_FORWARD_PAYLOAD_UNCHANGED,
     };
     let mut all = vec![(
-        "commands.bare-method-name",
+        names::COMMANDS_BARE_METHOD_NAME,
         "name",
         call.method.clone(),
         command.name,
     )];
-    let keys = bench.verified_by(aligned.index, Party::Proxy, true);
-    let key = keys.iter().find(|name| name.starts_with("entity-keys."));
+    let mut verified = bench.verified_by(aligned.index, Party::Proxy).into_iter();
+    let key = verified.find(|name| name.chapter() == "entity-keys");
     match &call.key {
         Some(wanted) => all.insert(
             0,
             (
-                key.map_or("entity-keys.key-option", String::as_str),
+                key.unwrap_or(names::ENTITY_KEYS_KEY_OPTION),
                 "entity_id",
                 wanted.entity.clone(),
                 command.entity,
             ),
         ),
         None => all.push((
-            "actions.first-names-command",
+            names::ACTIONS_FIRST_NAMES_COMMAND,
             "service_name",
             call.service().to_owned(),
             command.service,
@@ -161,7 +161,7 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
         let payload = command.payload.unwrap_or_default();
         let wanted = script::payload(call, &[]).type_url;
         all.push((
-            "commands.payload-type",
+            names::COMMANDS_PAYLOAD_TYPE,
             "payload.type_url",
             wanted,
             payload.type_url,
@@ -175,7 +175,7 @@ fn command(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     }
     follows(bench, aligned, all);
     if let Origin::Effect { .. } = call.origin {
-        bench.covered("effects.executed");
+        bench.covered(names::EFFECTS_EXECUTED);
     }
     metadata::of_command(bench, aligned, call, &command.metadata);
     if let (Some(node), Some(activation)) = (&call.replay, &aligned.activation) {
@@ -208,11 +208,11 @@ fn survived(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     if !failed {
         return;
     }
-    bench.covered("failures.stream-survives");
+    bench.covered(names::FAILURES_STREAM_SURVIVES);
     if aligned.activation.is_some() {
         let text = "the proxy left the stream for a new one, though nothing asked for that";
         bench.object(
-            "failures.stream-survives",
+            names::FAILURES_STREAM_SURVIVES,
             objection(aligned, Party::Proxy, text),
         );
     }
@@ -226,10 +226,10 @@ fn delivered(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan, request:
     };
     let payload = message.payload.unwrap_or_default();
     let wanted = script::payload(call, &[]).type_url;
-    let unchanged = "commands.payload-unchanged";
+    let unchanged = names::COMMANDS_PAYLOAD_UNCHANGED;
     let all = vec![
         (
-            "commands.payload-type",
+            names::COMMANDS_PAYLOAD_TYPE,
             "payload.type_url",
             wanted,
             payload.type_url,
@@ -298,10 +298,11 @@ fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activati
         objection
             .mismatches
             .push(differs("init.state.value", expected, received));
-        let names = bench.verified_by(aligned.index, Party::Proxy, true);
-        let name = names
+        let verified = bench.verified_by(aligned.index, Party::Proxy);
+        let name = verified
             .first()
-            .map_or("value-entities.init-has-stored-value", String::as_str);
+            .copied()
+            .unwrap_or(names::VALUE_ENTITIES_INIT_HAS_STORED_VALUE);
         return bench.object(name, objection);
     }
     let show = |snapshot: Option<i64>, events: &[(i64, prost_types::Any)]| {
@@ -318,12 +319,12 @@ fn replay(bench: &mut Bench<'_>, aligned: &Aligned, node: &Node, seen: &Activati
         show(sequence(&expected.snapshot), &events),
         show(sequence(&begin.snapshot), &seen.events),
     ));
-    let names = bench.verified_by(aligned.index, Party::Proxy, true);
-    let name = names
+    let verified = bench.verified_by(aligned.index, Party::Proxy);
+    let name = verified
         .first()
-        .map_or("event-sourced.replay-from-latest-snapshot", String::as_str)
-        .to_owned();
-    bench.object(&name, objection);
+        .copied()
+        .unwrap_or(names::EVENT_SOURCED_REPLAY_FROM_LATEST_SNAPSHOT);
+    bench.object(name, objection);
 }
 
 /// The function's answer against the chart's, or the model's.
@@ -363,7 +364,7 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
         "the function's answer is not the one expected",
     );
     objection.mismatches = mismatches;
-    bench.object(&requirement, objection);
+    bench.object(requirement, objection);
 }
 
 /// Whether a function asks for a restart is its own business, unless the chart says so.
@@ -384,7 +385,7 @@ fn choice(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan, restart: Op
         } else {
             "does not ask for a restart"
         };
-        bench.chose("failures.restart-requested", choice);
+        bench.chose(names::FAILURES_RESTART_REQUESTED, choice);
     }
 }
 
@@ -421,64 +422,59 @@ impl Aspect {
     }
 
     /// Is this requirement about it? What else a step verifies is not to blame for this.
-    fn is_of(self, name: &str) -> bool {
-        let model = name.starts_with("tck-models.");
+    fn is_of(self, requirement: RequirementName) -> bool {
+        let (name, chapter) = (requirement.as_str(), requirement.chapter());
+        let model = chapter == "tck-models";
         match self {
             Aspect::Failure => model && name.ends_with("-fail"),
             Aspect::Forward => model && name.ends_with("-forward"),
             Aspect::Snapshot => name.contains("snapshot"),
             Aspect::Effects => {
                 let effects = [
-                    "effects.function-effect-order",
-                    "actions.function-keeps-effects",
+                    names::EFFECTS_FUNCTION_EFFECT_ORDER,
+                    names::ACTIONS_FUNCTION_KEEPS_EFFECTS,
                 ];
-                effects.contains(&name) || model && name.ends_with("-effect")
+                effects.contains(&requirement) || model && name.ends_with("-effect")
             }
             _ => {
-                let chapters = [
-                    "event-sourced.",
-                    "value-entities.",
-                    "actions.",
-                    "tck-models.",
-                ];
-                let state = chapters.iter().any(|chapter| name.starts_with(chapter));
-                state && !name.contains("snapshot")
+                let state = ["event-sourced", "value-entities", "actions", "tck-models"];
+                state.contains(&chapter) && !name.contains("snapshot")
             }
         }
     }
 
     /// What the model says of it, for steps that verify something else.
-    pub(super) fn model(self, call: &CallPlan) -> &'static str {
+    pub(super) fn model(self, call: &CallPlan) -> RequirementName {
         let service = call.service();
         match (call.entity_type, self) {
             (Some(EntityType::Value), _) if service.ends_with("Two") => {
-                "tck-models.value-entity-two-answers-empty"
+                names::TCK_MODELS_VALUE_ENTITY_TWO_ANSWERS_EMPTY
             }
             (Some(EntityType::Value), _) if service.ends_with("Configured") => {
-                "tck-models.value-entity-configured-answers-empty"
+                names::TCK_MODELS_VALUE_ENTITY_CONFIGURED_ANSWERS_EMPTY
             }
             (Some(EntityType::Action), _) if service.ends_with("Two") => {
-                "tck-models.action-two-answers-empty"
+                names::TCK_MODELS_ACTION_TWO_ANSWERS_EMPTY
             }
-            (_, _) if service.ends_with("Two") => "tck-models.two-answers-empty",
-            (_, _) if service.ends_with("Configured") => "tck-models.configured-answers-empty",
-            (Some(EntityType::Value), Aspect::Failure) => "tck-models.value-entity-fail",
-            (Some(EntityType::Value), Aspect::Forward) => "tck-models.value-entity-forward",
-            (Some(EntityType::Value), Aspect::Effects) => "tck-models.value-entity-effect",
-            (Some(EntityType::Value), Aspect::Value) => "tck-models.value-entity-update",
-            (Some(EntityType::Value), Aspect::State) => "value-entities.starts-from-init",
-            (Some(EntityType::Value), _) => "tck-models.value-entity-state",
-            (Some(EntityType::Action), Aspect::Failure) => "tck-models.action-fail",
-            (Some(EntityType::Action), Aspect::Forward) => "tck-models.action-forward",
-            (Some(EntityType::Action), Aspect::Effects) => "tck-models.action-effect",
-            (Some(EntityType::Action), _) => "tck-models.action-reply",
-            (_, Aspect::Failure) => "tck-models.event-sourced-fail",
-            (_, Aspect::Forward) => "tck-models.event-sourced-forward",
-            (_, Aspect::Snapshot) => "tck-models.event-sourced-snapshot-every-five",
-            (_, Aspect::Effects) => "tck-models.event-sourced-effect",
-            (_, Aspect::Events) => "tck-models.event-sourced-emit",
-            (_, Aspect::State) => "event-sourced.applies-replayed-events",
-            (_, Aspect::Message | Aspect::Value) => "tck-models.event-sourced-state",
+            (_, _) if service.ends_with("Two") => names::TCK_MODELS_TWO_ANSWERS_EMPTY,
+            (_, _) if service.ends_with("Configured") => names::TCK_MODELS_CONFIGURED_ANSWERS_EMPTY,
+            (Some(EntityType::Value), Aspect::Failure) => names::TCK_MODELS_VALUE_ENTITY_FAIL,
+            (Some(EntityType::Value), Aspect::Forward) => names::TCK_MODELS_VALUE_ENTITY_FORWARD,
+            (Some(EntityType::Value), Aspect::Effects) => names::TCK_MODELS_VALUE_ENTITY_EFFECT,
+            (Some(EntityType::Value), Aspect::Value) => names::TCK_MODELS_VALUE_ENTITY_UPDATE,
+            (Some(EntityType::Value), Aspect::State) => names::VALUE_ENTITIES_STARTS_FROM_INIT,
+            (Some(EntityType::Value), _) => names::TCK_MODELS_VALUE_ENTITY_STATE,
+            (Some(EntityType::Action), Aspect::Failure) => names::TCK_MODELS_ACTION_FAIL,
+            (Some(EntityType::Action), Aspect::Forward) => names::TCK_MODELS_ACTION_FORWARD,
+            (Some(EntityType::Action), Aspect::Effects) => names::TCK_MODELS_ACTION_EFFECT,
+            (Some(EntityType::Action), _) => names::TCK_MODELS_ACTION_REPLY,
+            (_, Aspect::Failure) => names::TCK_MODELS_EVENT_SOURCED_FAIL,
+            (_, Aspect::Forward) => names::TCK_MODELS_EVENT_SOURCED_FORWARD,
+            (_, Aspect::Snapshot) => names::TCK_MODELS_EVENT_SOURCED_SNAPSHOT_EVERY_FIVE,
+            (_, Aspect::Effects) => names::TCK_MODELS_EVENT_SOURCED_EFFECT,
+            (_, Aspect::Events) => names::TCK_MODELS_EVENT_SOURCED_EMIT,
+            (_, Aspect::State) => names::EVENT_SOURCED_APPLIES_REPLAYED_EVENTS,
+            (_, Aspect::Message | Aspect::Value) => names::TCK_MODELS_EVENT_SOURCED_STATE,
         }
     }
 }
@@ -489,18 +485,18 @@ fn answer_requirement(
     call: &CallPlan,
     first: &Mismatch,
     uneven: bool,
-) -> String {
+) -> RequirementName {
     let path = first.path.as_str();
     let fixed = [
-        ("reply.command_id", "commands.answer-id"),
+        ("reply.command_id", names::COMMANDS_ANSWER_ID),
         (
             "reply.client_action.failure.command_id",
-            "failures.failure-command-id",
+            names::FAILURES_FAILURE_COMMAND_ID,
         ),
-        ("failure.command_id", "actions.failure-has-no-id"),
+        ("failure.command_id", names::ACTIONS_FAILURE_HAS_NO_ID),
     ];
     if let Some((_, name)) = fixed.iter().find(|(prefix, _)| path == *prefix) {
-        return (*name).to_owned();
+        return *name;
     }
     let aspect = match Aspect::of(path) {
         // Nothing was to fail.
@@ -509,26 +505,26 @@ fn answer_requirement(
     };
     // A snapshot that is missing, or too many, says nothing about what would have been in it.
     if path == "reply.snapshot" && [first.expected.as_str(), &first.received].contains(&NOTHING) {
-        return aspect.model(call).to_owned();
+        return aspect.model(call);
     }
-    let names = bench.verified_by(aligned.index, Party::Function, true);
+    let verified = bench.verified_by(aligned.index, Party::Function);
     let replayed = replayed(bench, aligned);
-    let concerned = |name: &str| match name {
-        _ if OF_REPLAYS.contains(&name) => replayed,
+    let concerned = |name: &RequirementName| match *name {
+        _ if OF_REPLAYS.contains(name) => replayed,
         // Where one is missing, or there is one too many, their order isn't what is wrong.
-        "effects.function-effect-order" => !uneven,
+        names::EFFECTS_FUNCTION_EFFECT_ORDER => !uneven,
         _ => true,
     };
-    let name = names
+    let name = verified
         .into_iter()
-        .find(|name| aspect.is_of(name) && concerned(name));
-    name.unwrap_or_else(|| aspect.model(call).to_owned())
+        .find(|name| aspect.is_of(*name) && concerned(name));
+    name.unwrap_or_else(|| aspect.model(call))
 }
 
 /// What is required of a function's state where there was a replay.
-const OF_REPLAYS: [&str; 2] = [
-    "event-sourced.applies-replayed-events",
-    "value-entities.starts-from-init",
+const OF_REPLAYS: [RequirementName; 2] = [
+    names::EVENT_SOURCED_APPLIES_REPLAYED_EVENTS,
+    names::VALUE_ENTITIES_STARTS_FROM_INIT,
 ];
 
 /// The entry's stream began with something that was stored.
@@ -563,12 +559,12 @@ fn compare(
     blame: Party,
     node: &Node,
     name: &str,
-    default: &str,
+    default: RequirementName,
 ) {
     let mismatches = mismatches(bench, aligned, node, name);
-    let names = bench.verified_by(aligned.index, blame, true);
-    let requirement = names.first().map_or(default, String::as_str).to_owned();
-    bench.covered(&requirement);
+    let verified = bench.verified_by(aligned.index, blame);
+    let requirement = verified.first().copied().unwrap_or(default);
+    bench.covered(requirement);
     if !mismatches.is_empty() {
         let short = name.rsplit('.').next().unwrap_or(name);
         let mut objection = objection(
@@ -577,7 +573,7 @@ fn compare(
             format!("the {short} is not the one expected"),
         );
         objection.mismatches = mismatches;
-        bench.object(&requirement, objection);
+        bench.object(requirement, objection);
     }
 }
 
@@ -595,7 +591,7 @@ fn raw(
         from,
         node,
         name,
-        "commands.answer-every-command",
+        names::COMMANDS_ANSWER_EVERY_COMMAND,
     );
 }
 
@@ -608,7 +604,7 @@ fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
             Party::Proxy,
             &node,
             "cloudstate.UserFunctionError",
-            "failures.violation-reported",
+            names::FAILURES_VIOLATION_REPORTED,
         );
     }
     let script = bench.case.script;
@@ -621,7 +617,7 @@ fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
     if script.has_actions() {
         return reported_call(bench, aligned, report);
     }
-    bench.covered("discovery.report-names-the-entity");
+    bench.covered(names::DISCOVERY_REPORT_NAMES_THE_ENTITY);
     if !(report.contains(&script.key.service) && report.contains(&script.key.entity)) {
         let mut objection = objection(
             aligned,
@@ -635,7 +631,7 @@ fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
         objection
             .mismatches
             .push(differs("message", expected, report));
-        bench.object("discovery.report-names-the-entity", objection);
+        bench.object(names::DISCOVERY_REPORT_NAMES_THE_ENTITY, objection);
     }
 }
 
@@ -643,7 +639,7 @@ fn reported(bench: &mut Bench<'_>, aligned: &Aligned, text: Option<&Node>) {
 fn reported_call(bench: &mut Bench<'_>, aligned: &Aligned, report: String) {
     let calls = bench.case.script.calls.iter();
     let mut named = calls.filter(|call| call.key.is_none() && call.entity_type.is_some());
-    let requirement = "actions.malformed-response";
+    let requirement = names::ACTIONS_MALFORMED_RESPONSE;
     if !named.any(|call| report.contains(call.service()) && report.contains(&call.method)) {
         let text = "the report doesn't say which command it is about";
         let mut objection = objection(aligned, Party::Proxy, text);
@@ -664,24 +660,24 @@ fn spec(bench: &mut Bench<'_>, aligned: &Aligned, node: Option<&Node>) {
             Party::Function,
             node,
             "cloudstate.EntitySpec",
-            "discovery.repeatable",
+            names::DISCOVERY_REPEATABLE,
         );
     }
-    let names = bench.verified_by(aligned.index, Party::Function, true);
+    let verified = bench.verified_by(aligned.index, Party::Function);
     let spec = match EntitySpec::decode(bytes_of(bench, aligned.entry)) {
         Ok(spec) => spec,
         Err(error) => {
             let summary = format!("the entity spec can't be decoded: {error}");
             return bench.object(
-                "discovery.repeatable",
+                names::DISCOVERY_REPEATABLE,
                 objection(aligned, Party::Function, summary),
             );
         }
     };
     let mut problems = crate::judge::invariants::discovery::check(&spec);
-    problems.push(("discovery.repeatable", changed(bench, aligned, &spec)));
+    problems.push((names::DISCOVERY_REPEATABLE, changed(bench, aligned, &spec)));
     for (requirement, problem) in problems {
-        if names.iter().any(|name| name == requirement) {
+        if verified.contains(&requirement) {
             bench.covered(requirement);
             if let Some(problem) = problem {
                 bench.object(requirement, objection(aligned, Party::Function, problem));
@@ -757,19 +753,19 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
     if written {
         metadata::of_reply(bench, aligned, index);
         let problem = against(bench, call, &call.returns, &got);
-        let names = bench.verified_by(aligned.index, Party::Proxy, true);
-        by_itself(bench, aligned, index, &names);
+        let verified = bench.verified_by(aligned.index, Party::Proxy);
+        by_itself(bench, aligned, index, &verified);
         let default = if streamed {
-            "actions.stream-status"
+            names::ACTIONS_STREAM_STATUS
         } else if call.entity_type.is_some() && misbehaves(bench) {
-            "failures.violation-answers-client"
+            names::FAILURES_VIOLATION_ANSWERS_CLIENT
         } else if call.entity_type.is_some() {
-            "commands.reply-unchanged"
+            names::COMMANDS_REPLY_UNCHANGED
         } else {
-            "serving.unknown-method"
+            names::SERVING_UNKNOWN_METHOD
         };
-        let requirement = names.first().map_or(default, String::as_str).to_owned();
-        bench.covered(&requirement);
+        let requirement = verified.first().copied().unwrap_or(default);
+        bench.covered(requirement);
         if let Some(mismatches) = problem {
             let mut objection = objection(
                 aligned,
@@ -777,7 +773,7 @@ fn returned(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
                 "the client did not get what it should",
             );
             objection.mismatches = mismatches;
-            bench.object(&requirement, objection);
+            bench.object(requirement, objection);
         }
         return;
     }
@@ -803,14 +799,14 @@ fn misbehaves(bench: &Bench<'_>) -> bool {
 
 /// The proxy answered a command that the function never got. It may, where the chart says so; what should be is a
 /// warning.
-fn by_itself(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, names: &[String]) {
+fn by_itself(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, verified: &[RequirementName]) {
     let script = bench.case.script;
     let command = |kind: &MoveKind| matches!(kind, MoveKind::Command(call) if *call == index);
     let Some(command) = script.moves.iter().position(|this| command(&this.kind)) else {
         return;
     };
-    let should = names.iter().find(|name| {
-        let requirement = Requirements::embedded().get(name);
+    let should = verified.iter().find(|name| {
+        let requirement = Requirements::embedded().get(name.as_str());
         requirement.is_some_and(|requirement| requirement.level == Level::Should)
     });
     if let (Some(name), true) = (
@@ -818,7 +814,7 @@ fn by_itself(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, names: &[St
         bench.case.play.entry_of(command) == Some(aligned.entry),
     ) {
         let summary = "the proxy answered a command that was waiting instead of delivering it";
-        bench.object(name, objection(aligned, Party::Proxy, summary));
+        bench.object(*name, objection(aligned, Party::Proxy, summary));
     }
 }
 
@@ -933,9 +929,9 @@ fn passed_on(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, got: &Outco
             let equal =
                 got.code == 0 && matches!(got.messages.as_slice(), [one] if *one == payload);
             let name = if forwarded {
-                "effects.forward-answers-client"
+                names::EFFECTS_FORWARD_ANSWERS_CLIENT
             } else {
-                "commands.reply-unchanged"
+                names::COMMANDS_REPLY_UNCHANGED
             };
             let expected = Outcome {
                 messages: vec![payload.into()],
@@ -948,28 +944,28 @@ fn passed_on(bench: &mut Bench<'_>, aligned: &Aligned, index: usize, got: &Outco
         Some(Action::Failure(failure)) => {
             let equal = got.code == UNKNOWN && got.text == failure.description;
             let expected = format!("{{ status: UNKNOWN, message: {:?} }}", failure.description);
-            ("failures.description-reaches-client", expected, equal)
+            (names::FAILURES_DESCRIPTION_REACHES_CLIENT, expected, equal)
         }
         None if call.entity_type == Some(EntityType::Action) => {
             let expected = "any status but OK".to_owned();
-            ("actions.no-reply-status", expected, got.code != 0)
+            (names::ACTIONS_NO_REPLY_STATUS, expected, got.code != 0)
         }
         _ => return,
     };
     let requirement = if !equal && of_another(bench, index, got) {
-        "commands.answers-its-caller"
+        names::COMMANDS_ANSWERS_ITS_CALLER
     } else if !got.trailers {
-        "serving.trailers-always"
+        names::SERVING_TRAILERS_ALWAYS
     } else if got.code == 0 && got.messages.len() != 1 && reply.failure().is_none() {
-        "serving.unary-one-message"
+        names::SERVING_UNARY_ONE_MESSAGE
     } else {
         requirement
     };
     for covered in [
         requirement,
-        "commands.answers-its-caller",
-        "serving.trailers-always",
-        "serving.unary-one-message",
+        names::COMMANDS_ANSWERS_ITS_CALLER,
+        names::SERVING_TRAILERS_ALWAYS,
+        names::SERVING_UNARY_ONE_MESSAGE,
     ] {
         bench.covered(covered);
     }
@@ -999,12 +995,12 @@ fn passed(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
         return;
     };
     let name = if last == index {
-        "commands.reply-unchanged"
+        names::COMMANDS_REPLY_UNCHANGED
     } else {
-        "effects.forward-answers-client"
+        names::EFFECTS_FORWARD_ANSWERS_CLIENT
     };
     bench.covered(name);
-    bench.covered("actions.elements-passed-on");
+    bench.covered(names::ACTIONS_ELEMENTS_PASSED_ON);
     let (expected, got) = (
         reply.payload.unwrap_or_default().value,
         bytes_of(bench, aligned.entry),

@@ -7,15 +7,14 @@ use crate::cast::stage::{Stage, Subject};
 use crate::cast::{self, Limits};
 use crate::judge::invariants::discovery as announcement;
 use crate::model;
-use crate::party;
-use crate::party::Role;
+use crate::party::{Party, Role};
 use crate::protocol;
 use crate::protocol::discovery;
 use crate::scenario::{Scenario, StepKind};
 use crate::script::Script;
 use crate::script::expand;
 use crate::services::SERVICES;
-use crate::system::{Managed, Party, Port, Setting, StartError, System, connects};
+use crate::system::{Managed, PartyConfig, Port, ProxyTimeout, StartError, System, connects};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
     Entity, EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
@@ -148,7 +147,7 @@ impl Stages {
         }
     }
 
-    fn party(&self, function: bool) -> Result<&Party, StageError> {
+    fn party(&self, function: bool) -> Result<&PartyConfig, StageError> {
         let (party, name) = if function {
             (&self.system.function, "function")
         } else {
@@ -165,7 +164,7 @@ impl Stages {
         let subject = match party.address {
             Some(address) => Subject::at(address),
             None => {
-                let mut process = self.system.process(party, party::Party::Function, &[])?;
+                let mut process = self.system.process(party, Party::Function, &[])?;
                 process.accepts(READY).await?;
                 Subject::managed(process)
             }
@@ -306,7 +305,7 @@ impl Stages {
             return Ok((door, Subject::at(address)));
         }
         let values = placeholders(door.address(), self.folders.next()?, needs);
-        let mut process = self.system.process(party, party::Party::Proxy, &values)?;
+        let mut process = self.system.process(party, Party::Proxy, &values)?;
         if start {
             serves(&mut process, &door).await?;
         }
@@ -485,7 +484,7 @@ pub(super) fn placeholders(
         ("data", data),
         ("passivation", BRIEF.as_millis().to_string()),
     ];
-    values.extend(Setting::ALL.map(|setting| setting.value(needs)));
+    values.extend(ProxyTimeout::ALL.map(|timeout| timeout.value(needs)));
     values
 }
 

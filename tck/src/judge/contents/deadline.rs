@@ -4,6 +4,7 @@ use super::{differs, objection};
 use crate::judge::Bench;
 use crate::party::Party;
 use crate::play::Aligned;
+use crate::requirement::names;
 use crate::transcript::What;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub(super) fn of_return(bench: &mut Bench<'_>, aligned: &Aligned) {
     objection
         .mismatches
         .push(differs("", expected, format!("after {lasted}")));
-    bench.object("actions.deadline", objection);
+    bench.object(names::ACTIONS_DEADLINE, objection);
 }
 
 /// As gRPC writes it: up to eight digits and a unit.

@@ -6,6 +6,7 @@ use crate::play::Stream;
 use crate::protocol;
 use crate::protocol::FromFunction;
 use crate::protocol::metadata;
+use crate::requirement::names;
 use crate::transcript::What;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use cloudstate_protocol::cloudstate::metadata_entry::Value;
@@ -24,10 +25,12 @@ pub(super) fn of_command(
         .filter(|(name, _)| !metadata::reserved(name));
     for (name, value) in written {
         let requirement = match call.origin {
-            Origin::Effect { .. } | Origin::Forward { .. } => "metadata.effects-carry-their-own",
-            _ if call.key.is_some() => "commands.request-metadata",
-            _ if name.ends_with("-bin") => "metadata.binary-headers",
-            _ => "metadata.request-headers",
+            Origin::Effect { .. } | Origin::Forward { .. } => {
+                names::METADATA_EFFECTS_CARRY_THEIR_OWN
+            }
+            _ if call.key.is_some() => names::COMMANDS_REQUEST_METADATA,
+            _ if name.ends_with("-bin") => names::METADATA_BINARY_HEADERS,
+            _ => names::METADATA_REQUEST_HEADERS,
         };
         bench.covered(requirement);
         let is = |entry: &&MetadataEntry| entry.key.eq_ignore_ascii_case(name);
@@ -66,19 +69,19 @@ pub(super) fn of_command(
                 "the command has the metadata {}, which nobody gave it",
                 entry.key
             );
-            let requirement = "metadata.effects-carry-their-own";
+            let requirement = names::METADATA_EFFECTS_CARRY_THEIR_OWN;
             bench.object(requirement, objection(aligned, Party::Proxy, text));
         }
         return;
     }
-    bench.covered("metadata.reserved-names");
+    bench.covered(names::METADATA_RESERVED_NAMES);
     if let Some(entry) = entries.iter().find(|entry| metadata::reserved(&entry.key)) {
         let text = format!(
             "the metadata has {}, which is the transport's own",
             entry.key
         );
         bench.object(
-            "metadata.reserved-names",
+            names::METADATA_RESERVED_NAMES,
             objection(aligned, Party::Proxy, text),
         );
     }
@@ -112,7 +115,7 @@ pub(super) fn of_reply(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
         let Some(Value::StringValue(value)) = &entry.value else {
             continue;
         };
-        let requirement = "metadata.reply-headers";
+        let requirement = names::METADATA_REPLY_HEADERS;
         bench.covered(requirement);
         let name = entry.key.to_lowercase();
         if !headers

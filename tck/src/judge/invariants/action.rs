@@ -6,6 +6,7 @@ use crate::party::Party;
 use crate::protocol;
 use crate::protocol::EntityType;
 use crate::protocol::{Command, FromFunction, FromProxy, Kind};
+use crate::requirement::{RequirementName, names};
 use crate::transcript::{Entry, Hop, StreamId, What};
 use std::collections::BTreeMap;
 
@@ -51,7 +52,13 @@ impl Watched {
     }
 
     /// A rule, its premise true: covered, and objected to if it is broken.
-    fn rule(&mut self, bench: &mut Bench<'_>, name: &str, holds: bool, objection: Objection) {
+    fn rule(
+        &mut self,
+        bench: &mut Bench<'_>,
+        name: RequirementName,
+        holds: bool,
+        objection: Objection,
+    ) {
         if self.tainted {
             return;
         }
@@ -75,14 +82,19 @@ impl Watched {
                 match protocol::read_in(EntityType::Action, bytes) {
                     FromProxy::Command(command) => {
                         let text = "a later message of the call names a command again";
-                        self.rule(bench, "actions.requests-unnamed", first, objection(text));
+                        self.rule(
+                            bench,
+                            names::ACTIONS_REQUESTS_UNNAMED,
+                            first,
+                            objection(text),
+                        );
                         self.named(bench, entry, &command);
                     }
                     FromProxy::Request(_) => {
                         let text = "the first message of the call names no command";
                         self.rule(
                             bench,
-                            "actions.first-names-command",
+                            names::ACTIONS_FIRST_NAMES_COMMAND,
                             !first,
                             objection(text),
                         );
@@ -91,7 +103,7 @@ impl Watched {
                 }
                 if !self.kind.streams_in() {
                     let text = "a second message on a call whose client sends one";
-                    self.rule(bench, "actions.one-command", first, objection(text));
+                    self.rule(bench, names::ACTIONS_ONE_COMMAND, first, objection(text));
                 }
             }
             What::Cancel | What::End { .. } => self.over = true,
@@ -103,13 +115,18 @@ impl Watched {
         let objection = |text: &str| at(entry.seq, Party::Proxy, text);
         let both = !command.service.is_empty() && !command.name.is_empty();
         let text = "the first message of the call lacks the service or the command";
-        self.rule(bench, "actions.first-names-command", both, objection(text));
+        self.rule(
+            bench,
+            names::ACTIONS_FIRST_NAMES_COMMAND,
+            both,
+            objection(text),
+        );
         if self.kind.streams_in() {
             let bare = command.payload.is_none();
             let text = "the first message of a streamed call has a payload";
             self.rule(
                 bench,
-                "actions.first-without-payload",
+                names::ACTIONS_FIRST_WITHOUT_PAYLOAD,
                 bare,
                 objection(text),
             );
@@ -127,13 +144,13 @@ impl Watched {
                 let readable = matches!(read, FromFunction::Reply(_));
                 self.rule(
                     bench,
-                    "actions.response-readable",
+                    names::ACTIONS_RESPONSE_READABLE,
                     readable,
                     objection(text),
                 );
                 if !self.kind.streams_out() {
                     let text = "a second response on a call that has one";
-                    self.rule(bench, "actions.one-response", first, objection(text));
+                    self.rule(bench, names::ACTIONS_ONE_RESPONSE, first, objection(text));
                 }
             }
             What::End {
@@ -143,7 +160,12 @@ impl Watched {
             } if !self.kind.streams_out() && !self.over => {
                 let text = "the call ended with OK and without a response";
                 let answered = self.responses > 0;
-                self.rule(bench, "actions.one-response", answered, objection(text));
+                self.rule(
+                    bench,
+                    names::ACTIONS_ONE_RESPONSE,
+                    answered,
+                    objection(text),
+                );
             }
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! What an entity spec must be.
 
+use crate::requirement::{RequirementName, names};
 use crate::services::{SERVICES, Service};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{Entity, EntitySpec};
@@ -10,15 +11,15 @@ use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::collections::BTreeSet;
 
 /// Each requirement that was checked, with what is wrong, if anything.
-pub fn check(spec: &EntitySpec) -> Vec<(&'static str, Option<String>)> {
+pub fn check(spec: &EntitySpec) -> Vec<(RequirementName, Option<String>)> {
     let mut checked = vec![
-        ("discovery.function-announces-version", version(spec)),
-        ("discovery.descriptors-complete", imports(spec)),
-        ("discovery.entity-type-known", types(spec)),
-        ("discovery.persistence-id-stable", persistence(spec)),
-        ("discovery.services-described", services(spec)),
-        ("tck-models.persistence-ids", model_persistence(spec)),
-        ("tck-models.entity-types", model_types(spec)),
+        (names::DISCOVERY_FUNCTION_ANNOUNCES_VERSION, version(spec)),
+        (names::DISCOVERY_DESCRIPTORS_COMPLETE, imports(spec)),
+        (names::DISCOVERY_ENTITY_TYPE_KNOWN, types(spec)),
+        (names::DISCOVERY_PERSISTENCE_ID_STABLE, persistence(spec)),
+        (names::DISCOVERY_SERVICES_DESCRIBED, services(spec)),
+        (names::TCK_MODELS_PERSISTENCE_IDS, model_persistence(spec)),
+        (names::TCK_MODELS_ENTITY_TYPES, model_types(spec)),
     ];
     for (requirement, service) in CONFIGURED {
         let problem = configured(spec, service);
@@ -161,13 +162,13 @@ fn model_types(spec: &EntitySpec) -> Option<String> {
 }
 
 /// The models that ask for a passivation timeout of 100 milliseconds.
-const CONFIGURED: [(&str, &str); 2] = [
+const CONFIGURED: [(RequirementName, &str); 2] = [
     (
-        "tck-models.configured-passivation",
+        names::TCK_MODELS_CONFIGURED_PASSIVATION,
         "cloudstate.tck.model.EventSourcedConfigured",
     ),
     (
-        "tck-models.value-entity-configured-passivation",
+        names::TCK_MODELS_VALUE_ENTITY_CONFIGURED_PASSIVATION,
         "cloudstate.tck.model.valueentity.ValueEntityConfigured",
     ),
 ];

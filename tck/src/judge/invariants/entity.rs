@@ -9,6 +9,7 @@ use crate::protocol;
 use crate::protocol::EntityType;
 use crate::protocol::Key;
 use crate::protocol::{Begin, FromFunction, FromProxy, Reply};
+use crate::requirement::{RequirementName, names};
 use crate::script::{MoveKind, Origin};
 use crate::transcript::{Entry, Hop, Lost, StreamId, What};
 use cloudstate_protocol::cloudstate::client_action::Action;
@@ -46,13 +47,13 @@ pub(super) trait History: std::fmt::Debug {
     /// A reply that takes effect; certainly, once it is confirmed.
     fn keep(&mut self, reply: &Reply, entry: u64);
     /// A reply that must not take effect, and why.
-    fn refuse(&mut self, reply: &Reply, why: &'static str);
+    fn refuse(&mut self, reply: &Reply, why: RequirementName);
     /// The proxy was killed: what it gives back next is what it had made durable.
     fn killed(&mut self);
     /// The replies at these entries took effect.
     fn confirm(&mut self, is: &dyn Fn(u64) -> bool);
     /// Is the replay what is stored? Each rule whose premise holds, with what is wrong.
-    fn compare(&self, replay: &Replay) -> Vec<(&'static str, Problem)>;
+    fn compare(&self, replay: &Replay) -> Vec<(RequirementName, Problem)>;
     /// What is known to be stored, once a replay has shown it.
     fn settle(&mut self, replay: &Replay);
 }
@@ -65,7 +66,10 @@ fn history(entity_type: EntityType) -> Box<dyn History> {
 }
 
 /// The rules of a type for the contents of a reply: name, whether it holds, what is wrong otherwise.
-fn reply_rules(entity_type: EntityType, reply: &Reply) -> Vec<(&'static str, bool, &'static str)> {
+fn reply_rules(
+    entity_type: EntityType,
+    reply: &Reply,
+) -> Vec<(RequirementName, bool, &'static str)> {
     match entity_type {
         EntityType::Value => value_entity::reply_rules(reply),
         _ => event_sourced::reply_rules(reply),
@@ -88,7 +92,7 @@ struct Watched {
     /// The last reply failed its command.
     refused: bool,
     /// The last reply asked for a restart, and by which requirement.
-    restart: Option<&'static str>,
+    restart: Option<RequirementName>,
     half_closed: bool,
     ended: bool,
     failed: bool,
@@ -204,7 +208,7 @@ impl Monitor<'_, '_> {
     fn rule(
         &mut self,
         watched: &mut Watched,
-        name: &str,
+        name: RequirementName,
         holds: bool,
         objection: impl FnOnce() -> Objection,
     ) {
@@ -233,7 +237,7 @@ impl Monitor<'_, '_> {
                 let message = protocol::read_in(watched.entity_type, bytes);
                 let init = matches!(message, FromProxy::Init { .. });
                 let first = std::mem::take(&mut watched.first);
-                self.rule(watched, "commands.init-first", init || !first, || {
+                self.rule(watched, names::COMMANDS_INIT_FIRST, init || !first, || {
                     at(
                         entry.seq,
                         Party::Proxy,
@@ -253,7 +257,7 @@ impl Monitor<'_, '_> {
                     }
                     FromProxy::Command(command) => self.command(entry, watched, &command),
                     FromProxy::Request(_) | FromProxy::Empty | FromProxy::Garbage(_) => {
-                        self.rule(watched, "commands.init-first", false, || {
+                        self.rule(watched, names::COMMANDS_INIT_FIRST, false, || {
                             at(
                                 entry.seq,
                                 Party::Proxy,
@@ -270,7 +274,7 @@ impl Monitor<'_, '_> {
                 let busy = watched.outstanding.is_some();
                 self.rule(
                     watched,
-                    "passivation.queue-first",
+                    names::PASSIVATION_QUEUE_FIRST,
                     !busy || watched.failed,
                     || {
                         at(
@@ -281,7 +285,7 @@ impl Monitor<'_, '_> {
                     },
                 );
                 if watched.last_id > 0 && !busy && !watched.tainted {
-                    self.bench.covered("commands.stream-stays-open");
+                    self.bench.covered(names::COMMANDS_STREAM_STAYS_OPEN);
                 }
                 if let (Some(restart), false) = (watched.restart, watched.tainted) {
                     self.bench.covered(restart);
@@ -294,7 +298,7 @@ impl Monitor<'_, '_> {
     }
 
     fn init(&mut self, entry: &Entry, watched: &mut Watched, first: bool, key: Key, begin: Begin) {
-        self.rule(watched, "commands.init-once", first, || {
+        self.rule(watched, names::COMMANDS_INIT_ONCE, first, || {
             at(
                 entry.seq,
                 Party::Proxy,
@@ -304,7 +308,7 @@ impl Monitor<'_, '_> {
         let known = crate::model::oracle::Entity::new(&key.service).is_some();
         self.rule(
             watched,
-            "commands.init-identifies-entity",
+            names::COMMANDS_INIT_IDENTIFIES_ENTITY,
             known && !key.entity.is_empty(),
             || {
                 let text = format!(
@@ -320,7 +324,7 @@ impl Monitor<'_, '_> {
             .filter(|other| other.key.as_ref() == Some(&key))
             // One that its function gave up is the proxy's to end, and nothing tells which came first.
             .any(|other| !(other.ended || other.failed || other.tainted));
-        self.rule(watched, "commands.one-stream", !open, || {
+        self.rule(watched, names::COMMANDS_ONE_STREAM, !open, || {
             let text =
                 format!("the proxy opened a stream for {key} though an earlier one has not ended");
             at(entry.seq, Party::Proxy, text)
@@ -328,7 +332,7 @@ impl Monitor<'_, '_> {
         if watched.entity_type == EntityType::Value {
             self.rule(
                 watched,
-                "value-entities.init-state-present",
+                names::VALUE_ENTITIES_INIT_STATE_PRESENT,
                 begin.present,
                 || {
                     at(
@@ -347,9 +351,9 @@ impl Monitor<'_, '_> {
     fn event(&mut self, entry: &Entry, watched: &mut Watched, sequence: i64, payload: Any) {
         let echoed = watched.emitted.contains(&payload);
         let name = if echoed {
-            "event-sourced.emitted-events-not-echoed"
+            names::EVENT_SOURCED_EMITTED_EVENTS_NOT_ECHOED
         } else {
-            "event-sourced.replay-before-commands"
+            names::EVENT_SOURCED_REPLAY_BEFORE_COMMANDS
         };
         self.rule(watched, name, watched.last_id == 0, || {
             at(
@@ -361,9 +365,9 @@ impl Monitor<'_, '_> {
         let expected = watched.replay.sequence + 1;
         let snapshot = watched.replay.events.is_empty() && watched.replay.begin.snapshot.is_some();
         let name = if snapshot {
-            "event-sourced.snapshot-then-later-events"
+            names::EVENT_SOURCED_SNAPSHOT_THEN_LATER_EVENTS
         } else {
-            "event-sourced.sequence-without-gaps"
+            names::EVENT_SOURCED_SEQUENCE_WITHOUT_GAPS
         };
         self.rule(watched, name, sequence == expected, || Objection {
             mismatches: vec![Mismatch {
@@ -385,7 +389,7 @@ impl Monitor<'_, '_> {
         self.replayed(entry, watched);
         let expected = watched.last_id + 1;
         let again = command.id == watched.last_id && watched.last_id > 0;
-        self.rule(watched, "commands.delivered-once", !again, || {
+        self.rule(watched, names::COMMANDS_DELIVERED_ONCE, !again, || {
             at(
                 entry.seq,
                 Party::Proxy,
@@ -394,7 +398,7 @@ impl Monitor<'_, '_> {
         });
         self.rule(
             watched,
-            "commands.ids-from-one",
+            names::COMMANDS_IDS_FROM_ONE,
             command.id == expected,
             || Objection {
                 mismatches: vec![Mismatch {
@@ -411,18 +415,18 @@ impl Monitor<'_, '_> {
         );
         if watched.last_id > 0 {
             let free = watched.outstanding.is_none();
-            self.rule(watched, "commands.one-outstanding", free, || {
+            self.rule(watched, names::COMMANDS_ONE_OUTSTANDING, free, || {
                 at(
                     entry.seq,
                     Party::Proxy,
                     "the proxy sent a command though an earlier one is not answered",
                 )
             });
-            let name = watched.restart.unwrap_or("failures.restart");
+            let name = watched.restart.unwrap_or(names::FAILURES_RESTART);
             let restart = watched.restart.is_some();
             self.rule(watched, name, !restart, || {
                 let text = match name {
-                    "failures.restart" => "whose function asked for a restart",
+                    names::FAILURES_RESTART => "whose function asked for a restart",
                     _ => "whose function failed a command and sent something to store with it",
                 };
                 at(
@@ -438,7 +442,7 @@ impl Monitor<'_, '_> {
             .is_some_and(|key| key.entity == command.entity);
         self.rule(
             watched,
-            "commands.command-for-the-streams-entity",
+            names::COMMANDS_COMMAND_FOR_THE_STREAMS_ENTITY,
             own,
             || {
                 let text = format!(
@@ -479,7 +483,7 @@ impl Monitor<'_, '_> {
         let shared = unknown && self.histories.keys().any(|other| namesake(&other));
         for (name, problem) in history.compare(&watched.replay) {
             let name = if shared {
-                "entity-keys.scoped-by-persistence-id"
+                names::ENTITY_KEYS_SCOPED_BY_PERSISTENCE_ID
             } else {
                 name
             };
@@ -500,7 +504,7 @@ impl Monitor<'_, '_> {
             What::Message { bytes } => {
                 let message = protocol::read_out(watched.entity_type, bytes);
                 let set = !matches!(message, FromFunction::Empty | FromFunction::Garbage(_));
-                self.rule(watched, "commands.message-set", set, || {
+                self.rule(watched, names::COMMANDS_MESSAGE_SET, set, || {
                     let text = match &message {
                         FromFunction::Garbage(error) => {
                             format!("the function's message can't be decoded: {error}")
@@ -522,8 +526,8 @@ impl Monitor<'_, '_> {
                     *code == 0 && *trailers && watched.outstanding.is_some() && !watched.failed;
                 if watched.last_id > 0 && !watched.half_closed {
                     let name = match watched.refused {
-                        true => "failures.entity-survives",
-                        false => "commands.stream-stays-open",
+                        true => names::FAILURES_ENTITY_SURVIVES,
+                        false => names::COMMANDS_STREAM_STAYS_OPEN,
                     };
                     self.rule(watched, name, !silent, || {
                         at(
@@ -536,7 +540,7 @@ impl Monitor<'_, '_> {
                 if watched.half_closed && !watched.failed {
                     self.rule(
                         watched,
-                        "passivation.function-completes",
+                        names::PASSIVATION_FUNCTION_COMPLETES,
                         *code == 0,
                         || {
                             let status = crate::status::status_name(*code);
@@ -561,13 +565,13 @@ impl Monitor<'_, '_> {
         let outstanding = watched.outstanding.take();
         let second = watched.answered == Some(reply.command_id) || outstanding.is_none();
         let name = if outstanding.is_none() {
-            "commands.answer-once"
+            names::COMMANDS_ANSWER_ONCE
         } else {
-            "commands.answer-id"
+            names::COMMANDS_ANSWER_ID
         };
         self.rule(
             watched,
-            "commands.answer-once",
+            names::COMMANDS_ANSWER_ONCE,
             outstanding.is_some(),
             || {
                 let text = if second {
@@ -598,7 +602,7 @@ impl Monitor<'_, '_> {
         }
         self.rule(
             watched,
-            "commands.client-action-present",
+            names::COMMANDS_CLIENT_ACTION_PRESENT,
             reply.action.is_some(),
             || at(entry.seq, Party::Function, "the reply has no client action"),
         );
@@ -632,7 +636,7 @@ impl Monitor<'_, '_> {
                     .unwrap_or_default();
                 let output = self.output(watched).unwrap_or_default();
                 let expected = format!("{}{output}", protocol::PROTOBUF);
-                self.rule(watched, "commands.reply-type", url == expected, || {
+                self.rule(watched, names::COMMANDS_REPLY_TYPE, url == expected, || {
                     Objection {
                         mismatches: vec![Mismatch {
                             path: "reply.payload.type_url".to_owned(),
@@ -651,7 +655,7 @@ impl Monitor<'_, '_> {
                 let id = outstanding.unwrap_or_default();
                 self.rule(
                     watched,
-                    "failures.failure-command-id",
+                    names::FAILURES_FAILURE_COMMAND_ID,
                     failure.command_id == id,
                     || Objection {
                         mismatches: vec![Mismatch {
@@ -669,7 +673,7 @@ impl Monitor<'_, '_> {
                 let stateless = !reply.stores();
                 self.rule(
                     watched,
-                    "failures.failure-carries-no-state",
+                    names::FAILURES_FAILURE_CARRIES_NO_STATE,
                     stateless,
                     || {
                         at(
@@ -682,7 +686,7 @@ impl Monitor<'_, '_> {
                 let quiet = reply.side_effects.is_empty();
                 self.rule(
                     watched,
-                    "failures.failure-carries-no-effects",
+                    names::FAILURES_FAILURE_CARRIES_NO_EFFECTS,
                     quiet,
                     || {
                         at(
@@ -693,8 +697,8 @@ impl Monitor<'_, '_> {
                     },
                 );
                 watched.restart = match (failure.restart, stateless) {
-                    (true, _) => Some("failures.restart"),
-                    (false, false) => Some("failures.state-in-failure-restarts"),
+                    (true, _) => Some(names::FAILURES_RESTART),
+                    (false, false) => Some(names::FAILURES_STATE_IN_FAILURE_RESTARTS),
                     (false, true) => None,
                 };
             }
@@ -723,7 +727,7 @@ impl Monitor<'_, '_> {
             let url = event.type_url.clone();
             self.rule(
                 watched,
-                "payloads.protobuf-type-url",
+                names::PAYLOADS_PROTOBUF_TYPE_URL,
                 known.iter().any(|k| url.starts_with(k)),
                 || {
                     at(
@@ -737,7 +741,7 @@ impl Monitor<'_, '_> {
         let new = || history(watched.entity_type);
         let history = self.histories.entry(key).or_insert_with(new);
         match reply.failure() {
-            Some(_) => history.refuse(reply, "failures.failed-reply-not-persisted"),
+            Some(_) => history.refuse(reply, names::FAILURES_FAILED_REPLY_NOT_PERSISTED),
             None => history.keep(reply, entry.seq),
         }
     }
@@ -750,8 +754,8 @@ impl Monitor<'_, '_> {
         let lone = reply.snapshot.is_some() && reply.events.is_empty() && reply.failure().is_none();
         let failed = reply.failure();
         let why = match failed {
-            Some(_) => "failures.failed-reply-not-persisted",
-            None => "failures.violation-has-no-effect",
+            Some(_) => names::FAILURES_FAILED_REPLY_NOT_PERSISTED,
+            None => names::FAILURES_VIOLATION_HAS_NO_EFFECT,
         };
         let new = || history(watched.entity_type);
         self.histories

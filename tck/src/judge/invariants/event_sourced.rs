@@ -3,6 +3,7 @@
 use crate::judge::invariants::entity;
 use crate::judge::invariants::entity::{Problem, Replay};
 use crate::protocol::Reply;
+use crate::requirement::{RequirementName, names};
 use prost_types::Any;
 
 /// The journal of an entity.
@@ -11,7 +12,7 @@ pub(super) struct History {
     groups: Vec<Group>,
     snapshots: Vec<(i64, Any)>,
     /// Events that must never be replayed, and why.
-    dropped: Vec<(Any, &'static str)>,
+    dropped: Vec<(Any, RequirementName)>,
     /// Snapshots that came without events.
     ignored: Vec<Any>,
     /// The proxy was killed since the last replay.
@@ -30,10 +31,10 @@ struct Group {
 }
 
 /// The rules for the contents of a reply.
-pub(super) fn reply_rules(reply: &Reply) -> Vec<(&'static str, bool, &'static str)> {
+pub(super) fn reply_rules(reply: &Reply) -> Vec<(RequirementName, bool, &'static str)> {
     let lone = reply.events.is_empty() && reply.failure().is_none();
     let text = "the reply has a snapshot and no events";
-    let rule = ("event-sourced.snapshot-with-events", !lone, text);
+    let rule = (names::EVENT_SOURCED_SNAPSHOT_WITH_EVENTS, !lone, text);
     reply.snapshot.iter().map(|_| rule).collect()
 }
 
@@ -49,7 +50,7 @@ impl entity::History for History {
         }
     }
 
-    fn refuse(&mut self, reply: &Reply, why: &'static str) {
+    fn refuse(&mut self, reply: &Reply, why: RequirementName) {
         let events = reply.events.iter();
         self.dropped
             .extend(events.map(|event| (event.clone(), why)));
@@ -68,7 +69,7 @@ impl entity::History for History {
             .for_each(|group| group.confirmed = true);
     }
 
-    fn compare(&self, replay: &Replay) -> Vec<(&'static str, Problem)> {
+    fn compare(&self, replay: &Replay) -> Vec<(RequirementName, Problem)> {
         self.rules(replay)
     }
 
@@ -106,7 +107,7 @@ impl History {
         all
     }
 
-    fn rules(&self, replay: &Replay) -> Vec<(&'static str, Problem)> {
+    fn rules(&self, replay: &Replay) -> Vec<(RequirementName, Problem)> {
         let stored = self.events();
         if stored.is_empty() && self.dropped.is_empty() {
             let nothing = replay.events.is_empty() && replay.begin.snapshot.is_none();
@@ -118,8 +119,8 @@ impl History {
                 )
             });
             return vec![
-                ("event-sourced.init-for-new-entity", problem),
-                ("event-sourced.init-snapshot-absent", None),
+                (names::EVENT_SOURCED_INIT_FOR_NEW_ENTITY, problem),
+                (names::EVENT_SOURCED_INIT_SNAPSHOT_ABSENT, None),
             ];
         }
         let mut rules = self.snapshot_rules(replay);
@@ -140,7 +141,7 @@ impl History {
         {
             let ((sequence, event, seq), (_, stored, _)) = wrong;
             let name = match event.value == stored.value {
-                true => "payloads.any-passes-unchanged",
+                true => names::PAYLOADS_ANY_PASSES_UNCHANGED,
                 false => self.why_wrong(event, &expected),
             };
             rules.push((
@@ -159,14 +160,14 @@ impl History {
         let lost = missing
             .map(|(sequence, ..)| (None, format!("event {sequence} is missing from the replay")));
         let name = if self.killed {
-            "event-sourced.survives-kill"
+            names::EVENT_SOURCED_SURVIVES_KILL
         } else {
-            "event-sourced.all-acknowledged-events-replayed"
+            names::EVENT_SOURCED_ALL_ACKNOWLEDGED_EVENTS_REPLAYED
         };
         rules.push((name, lost));
-        rules.push(("event-sourced.events-unchanged", None));
-        rules.push(("event-sourced.replay-in-order", None));
-        rules.push(("payloads.any-passes-unchanged", None));
+        rules.push((names::EVENT_SOURCED_EVENTS_UNCHANGED, None));
+        rules.push((names::EVENT_SOURCED_REPLAY_IN_ORDER, None));
+        rules.push((names::PAYLOADS_ANY_PASSES_UNCHANGED, None));
         if let Some((sequence, event, seq)) = got.get(expected.len()) {
             let name = self.why_wrong(event, &expected);
             rules.push((
@@ -178,13 +179,13 @@ impl History {
             ));
         }
         for (_, why) in &self.dropped {
-            rules.push((why, None));
+            rules.push((*why, None));
         }
         rules.extend(self.atomicity(from, got.len()));
         rules
     }
 
-    fn snapshot_rules(&self, replay: &Replay) -> Vec<(&'static str, Problem)> {
+    fn snapshot_rules(&self, replay: &Replay) -> Vec<(RequirementName, Problem)> {
         let known = self.all_snapshots();
         let Some((sequence, snapshot)) = &replay.begin.snapshot else {
             let late = (!known.is_empty()).then(|| {
@@ -195,20 +196,23 @@ impl History {
             });
             let absent = known
                 .is_empty()
-                .then_some(("event-sourced.init-snapshot-absent", None));
+                .then_some((names::EVENT_SOURCED_INIT_SNAPSHOT_ABSENT, None));
             return match absent {
                 Some(rule) => vec![rule],
-                None => vec![("event-sourced.replay-from-latest-snapshot", late)],
+                None => vec![(names::EVENT_SOURCED_REPLAY_FROM_LATEST_SNAPSHOT, late)],
             };
         };
         if self.ignored.contains(snapshot) {
             let text = "a snapshot was replayed that came without events".to_owned();
-            let name = "event-sourced.snapshot-without-events-ignored";
+            let name = names::EVENT_SOURCED_SNAPSHOT_WITHOUT_EVENTS_IGNORED;
             return vec![(name, Some((None, text)))];
         }
         if known.is_empty() {
             let text = "a snapshot was replayed, though none was stored".to_owned();
-            return vec![("event-sourced.init-snapshot-absent", Some((None, text)))];
+            return vec![(
+                names::EVENT_SOURCED_INIT_SNAPSHOT_ABSENT,
+                Some((None, text)),
+            )];
         }
         let of_sequence = known.iter().find(|(at, _)| at == sequence);
         let problem = match of_sequence {
@@ -216,11 +220,11 @@ impl History {
                 let text = format!(
                     "the replayed snapshot's sequence {sequence} is not that of any stored one"
                 );
-                return vec![("event-sourced.snapshot-sequence", Some((None, text)))];
+                return vec![(names::EVENT_SOURCED_SNAPSHOT_SEQUENCE, Some((None, text)))];
             }
             Some((_, stored)) if stored != snapshot => {
                 let text = "the replayed snapshot is not the one that was sent".to_owned();
-                return vec![("event-sourced.events-unchanged", Some((None, text)))];
+                return vec![(names::EVENT_SOURCED_EVENTS_UNCHANGED, Some((None, text)))];
             }
             Some(_) => None,
         };
@@ -232,23 +236,23 @@ impl History {
             )
         });
         vec![
-            ("event-sourced.snapshot-sequence", problem),
-            ("event-sourced.replay-from-latest-snapshot", old),
+            (names::EVENT_SOURCED_SNAPSHOT_SEQUENCE, problem),
+            (names::EVENT_SOURCED_REPLAY_FROM_LATEST_SNAPSHOT, old),
         ]
     }
 
-    fn why_wrong(&self, event: &Any, expected: &[&(i64, &Any, bool)]) -> &'static str {
+    fn why_wrong(&self, event: &Any, expected: &[&(i64, &Any, bool)]) -> RequirementName {
         if let Some((_, why)) = self.dropped.iter().find(|(dropped, _)| dropped == event) {
-            return why;
+            return *why;
         }
         if expected.iter().any(|(_, stored, _)| *stored == event) {
-            return "event-sourced.replay-in-order";
+            return names::EVENT_SOURCED_REPLAY_IN_ORDER;
         }
-        "event-sourced.events-unchanged"
+        names::EVENT_SOURCED_EVENTS_UNCHANGED
     }
 
     /// A reply that was in doubt is there as a whole or not at all.
-    fn atomicity(&self, from: i64, got: usize) -> Vec<(&'static str, Problem)> {
+    fn atomicity(&self, from: i64, got: usize) -> Vec<(RequirementName, Problem)> {
         let end = from + got as i64;
         let mut sequence = 0;
         let mut rules = Vec::new();
@@ -258,7 +262,10 @@ impl History {
             let torn = begin < end && end < sequence;
             if group.events.len() > 1 {
                 let text = "only a part of a reply's events is in the replay".to_owned();
-                rules.push(("event-sourced.events-atomic", torn.then_some((None, text))));
+                rules.push((
+                    names::EVENT_SOURCED_EVENTS_ATOMIC,
+                    torn.then_some((None, text)),
+                ));
             }
         }
         rules

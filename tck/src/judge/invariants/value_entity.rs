@@ -3,6 +3,7 @@
 use crate::judge::invariants::entity;
 use crate::judge::invariants::entity::{Problem, Replay};
 use crate::protocol::{Change, Reply};
+use crate::requirement::{RequirementName, names};
 use prost_types::Any;
 
 /// What an entity's value can be.
@@ -20,7 +21,7 @@ pub(super) struct History {
     /// The proxy was killed since the last replay.
     killed: bool,
     /// Values that must never be stored, and why.
-    refused: Vec<(Option<Any>, &'static str)>,
+    refused: Vec<(Option<Any>, RequirementName)>,
 }
 
 /// One reply's change.
@@ -40,18 +41,18 @@ fn changed(reply: &Reply) -> Option<Option<Any>> {
 }
 
 /// The rules for the contents of a reply.
-pub(super) fn reply_rules(reply: &Reply) -> Vec<(&'static str, bool, &'static str)> {
+pub(super) fn reply_rules(reply: &Reply) -> Vec<(RequirementName, bool, &'static str)> {
     let Some(change) = &reply.value else {
         return Vec::new();
     };
     vec![
         (
-            "value-entities.state-action-set",
+            names::VALUE_ENTITIES_STATE_ACTION_SET,
             *change != Change::Unset,
             "the reply has a state action without a member",
         ),
         (
-            "value-entities.update-has-value",
+            names::VALUE_ENTITIES_UPDATE_HAS_VALUE,
             *change != Change::Update(None),
             "the reply has an update without a value",
         ),
@@ -69,7 +70,7 @@ impl entity::History for History {
         self.killed = true;
     }
 
-    fn refuse(&mut self, reply: &Reply, why: &'static str) {
+    fn refuse(&mut self, reply: &Reply, why: RequirementName) {
         self.refused
             .extend(changed(reply).map(|value| (value, why)));
     }
@@ -85,31 +86,31 @@ impl entity::History for History {
         }
     }
 
-    fn compare(&self, replay: &Replay) -> Vec<(&'static str, Problem)> {
+    fn compare(&self, replay: &Replay) -> Vec<(RequirementName, Problem)> {
         let seen = &replay.begin.value;
         let known = *seen == self.value || self.writes.iter().any(|write| write.value == *seen);
         if !self.written && self.writes.is_empty() && self.refused.is_empty() {
             let text = "an entity that nothing was stored for has a value".to_owned();
             let problem = (!known).then_some((None, text));
-            return vec![("value-entities.init-value-absent", problem)];
+            return vec![(names::VALUE_ENTITIES_INIT_VALUE_ABSENT, problem)];
         }
         let refused = self.refused.iter().find(|(value, _)| value == seen);
         let name = match (refused, &self.value) {
-            (Some((_, why)), _) if !known => why,
-            _ if self.killed => "value-entities.survives-kill",
-            (_, None) if self.written => "value-entities.delete-removes",
-            _ if !known && self.replaced.contains(seen) => "value-entities.update-replaces",
+            (Some((_, why)), _) if !known => *why,
+            _ if self.killed => names::VALUE_ENTITIES_SURVIVES_KILL,
+            (_, None) if self.written => names::VALUE_ENTITIES_DELETE_REMOVES,
+            _ if !known && self.replaced.contains(seen) => names::VALUE_ENTITIES_UPDATE_REPLACES,
             _ if self.unchanged && (known || seen.is_none()) => {
-                "value-entities.no-action-no-change"
+                names::VALUE_ENTITIES_NO_ACTION_NO_CHANGE
             }
-            _ => "value-entities.init-has-stored-value",
+            _ => names::VALUE_ENTITIES_INIT_HAS_STORED_VALUE,
         };
         let text = "init has not the value that was stored".to_owned();
         let problem = (!known).then_some((None, text));
         let refused = self.refused.iter().filter(|_| known);
         let mut rules: Vec<_> = refused.map(|(_, why)| (*why, None)).collect();
         if known && !self.replaced.is_empty() {
-            rules.push(("value-entities.update-replaces", None));
+            rules.push((names::VALUE_ENTITIES_UPDATE_REPLACES, None));
         }
         rules.push((name, problem));
         rules

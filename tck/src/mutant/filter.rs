@@ -1,7 +1,7 @@
 //! Rules at work on one direction of one stream. Pure: what passes goes in, what arrives comes out.
 
 use super::path::{held, named};
-use super::{Action, Direction, PACKAGE, Passing, Rule, Setting, When};
+use super::{Assignment, Direction, PACKAGE, Passing, Rule, RuleAction, When};
 use crate::scenario::message::{self, Bindings, Scope};
 use crate::services::descriptor_pool;
 use crate::services::message_types;
@@ -14,7 +14,7 @@ use prost_reflect::{
 
 /// The rules of one relay, at work on one way of one stream.
 #[derive(Debug)]
-pub struct Way {
+pub struct Filter {
     direction: Direction,
     method: String,
     descriptor: Option<MessageDescriptor>,
@@ -22,9 +22,9 @@ pub struct Way {
     held: Option<Bytes>,
 }
 
-impl Way {
+impl Filter {
     /// One way of a call of this path.
-    pub fn new(direction: Direction, path: &str) -> Way {
+    pub fn new(direction: Direction, path: &str) -> Filter {
         let named = |name: Option<String>| descriptor_pool().get_message_by_name(&name?);
         let (input, output) = message_types(path).unzip();
         let (mine, other) = if direction.is_call() {
@@ -32,7 +32,7 @@ impl Way {
         } else {
             (output, input)
         };
-        Way {
+        Filter {
             direction,
             method: path.rsplit('/').next().unwrap_or(path).to_owned(),
             descriptor: named(mine),
@@ -79,25 +79,25 @@ impl Way {
         after
     }
 
-    fn act(&mut self, action: &Action, passing: Passing) -> Vec<Passing> {
+    fn act(&mut self, action: &RuleAction, passing: Passing) -> Vec<Passing> {
         match (action, passing) {
-            (Action::Drop, _) => Vec::new(),
-            (Action::Repeat, passing) => vec![passing.clone(), passing],
-            (Action::Reset, _) => vec![Passing::Reset],
-            (Action::End(code, text), _) => vec![Passing::End(*code, text.clone())],
-            (Action::Bytes(bytes), _) => vec![Passing::Message(bytes.clone())],
-            (Action::Finish, passing) => vec![passing, Passing::HalfClose],
-            (Action::Before(node), passing) => self
+            (RuleAction::Drop, _) => Vec::new(),
+            (RuleAction::Repeat, passing) => vec![passing.clone(), passing],
+            (RuleAction::Reset, _) => vec![Passing::Reset],
+            (RuleAction::End(code, text), _) => vec![Passing::End(*code, text.clone())],
+            (RuleAction::Bytes(bytes), _) => vec![Passing::Message(bytes.clone())],
+            (RuleAction::Finish, passing) => vec![passing, Passing::HalfClose],
+            (RuleAction::Before(node), passing) => self
                 .built(node)
                 .map(Passing::Message)
                 .into_iter()
                 .chain([passing])
                 .collect(),
-            (Action::After(node), passing) => [passing]
+            (RuleAction::After(node), passing) => [passing]
                 .into_iter()
                 .chain(self.built(node).map(Passing::Message))
                 .collect(),
-            (Action::Answer(node), passing) => {
+            (RuleAction::Answer(node), passing) => {
                 let answer = build(node, self.answers.as_ref());
                 answer
                     .map(Passing::Back)
@@ -105,7 +105,7 @@ impl Way {
                     .chain([passing])
                     .collect()
             }
-            (Action::Swap, Passing::Message(bytes)) => {
+            (RuleAction::Swap, Passing::Message(bytes)) => {
                 // One at a time: what was held already has waited long enough.
                 self.held
                     .replace(bytes)
@@ -113,10 +113,10 @@ impl Way {
                     .into_iter()
                     .collect()
             }
-            (Action::Set(settings), Passing::Message(bytes)) => {
-                vec![Passing::Message(self.rewritten(bytes, settings))]
+            (RuleAction::Set(assignments), Passing::Message(bytes)) => {
+                vec![Passing::Message(self.rewritten(bytes, assignments))]
             }
-            (Action::Swap | Action::Set(_), passing) => vec![passing],
+            (RuleAction::Swap | RuleAction::Set(_), passing) => vec![passing],
         }
     }
 
@@ -146,14 +146,14 @@ impl Way {
     }
 
     /// What isn't changed stays as it is, byte for byte.
-    fn rewritten(&self, bytes: Bytes, settings: &[Setting]) -> Bytes {
+    fn rewritten(&self, bytes: Bytes, assignments: &[Assignment]) -> Bytes {
         let Some(old) = self.decoded(&bytes) else {
             return bytes;
         };
         let mut new = old.clone();
-        settings
+        assignments
             .iter()
-            .for_each(|setting| setting.path.set(&mut new, &setting.value));
+            .for_each(|one| one.path.set(&mut new, &one.value));
         if new == old {
             bytes
         } else {

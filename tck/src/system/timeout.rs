@@ -1,14 +1,14 @@
 //! How long a proxy waits for something: what its command can be told by a placeholder.
 //!
 //! The specification's times are too long for a test. A scenario that waits as long as the proxy does needs the
-//! setting as a feature; a proxy whose command has the placeholder offers it, and is started for that scenario alone
+//! timeout as a feature; a proxy whose command has the placeholder offers it, and is started for that scenario alone
 //! with a short time. Everybody else meets the specification's.
 
 use std::time::Duration;
 
 /// One such time.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting {
+pub struct ProxyTimeout {
     /// What a scenario needs.
     pub feature: &'static str,
     /// What stands in the command; milliseconds take its place.
@@ -20,27 +20,30 @@ pub struct Setting {
 /// For a scenario that needs it: what else it does must be done sooner, on a busy machine too.
 const SHORT: Duration = Duration::from_millis(1500);
 
-impl Setting {
+impl ProxyTimeout {
     /// For an answer of the user function.
-    pub const RELAY_TIMEOUT: Setting = Setting {
+    pub const RELAY_TIMEOUT: ProxyTimeout = ProxyTimeout {
         feature: "relay-timeout",
         placeholder: "relay_timeout",
         usual: Duration::from_secs(60),
     };
     /// For the end of a stream that the proxy has half-closed.
-    pub const HALF_CLOSE_TIMEOUT: Setting = Setting {
+    pub const HALF_CLOSE_TIMEOUT: ProxyTimeout = ProxyTimeout {
         feature: "half-close-timeout",
         placeholder: "half_close_timeout",
         usual: Duration::from_secs(5),
     };
     /// All of them.
-    pub const ALL: [Setting; 2] = [Setting::RELAY_TIMEOUT, Setting::HALF_CLOSE_TIMEOUT];
+    pub const ALL: [ProxyTimeout; 2] = [
+        ProxyTimeout::RELAY_TIMEOUT,
+        ProxyTimeout::HALF_CLOSE_TIMEOUT,
+    ];
 
     /// The one that a feature is.
-    pub fn of(feature: &str) -> Option<Setting> {
-        Setting::ALL
+    pub fn of(feature: &str) -> Option<ProxyTimeout> {
+        ProxyTimeout::ALL
             .into_iter()
-            .find(|setting| setting.feature == feature)
+            .find(|timeout| timeout.feature == feature)
     }
 
     /// What its placeholder stands for where these features are needed.
