@@ -8,7 +8,8 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     // Links to `spec/` and `fixtures/` beside this crate; in its package, copies of them.
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("embedded");
+    let root =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("embedded");
     let mut code = String::new();
     let spec = root.join("spec").canonicalize()?;
     embed(

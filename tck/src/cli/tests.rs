@@ -495,7 +495,12 @@ fn report_on(spec: EntitySpec, more: &[&str]) -> (u8, serde_json::Value) {
     ];
     let (code, out, err) = tck(&[&run[..], more].concat());
     let text = out.replace(&model.address, "ADDRESS");
-    let report = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{out}{err}"));
+    let mut report: serde_json::Value =
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{out}{err}"));
+    for result in report["results"].as_array_mut().unwrap() {
+        // An end that is seen just before or just after the last step.
+        result.as_object_mut().unwrap().remove("entries");
+    }
     (code, report)
 }
 
