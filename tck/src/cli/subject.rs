@@ -4,6 +4,7 @@ use super::Fault;
 use super::arguments::Subject;
 use super::catalog::Catalog;
 use crate::system::{PartyConfig, System};
+use crate::text::quoted;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
