@@ -44,5 +44,6 @@ pub mod system;
 pub mod wire;
 pub mod cast;
 pub mod run;
+#[cfg(feature = "harness")]
 pub mod harness;
 pub mod cli;

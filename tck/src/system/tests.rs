@@ -423,7 +423,6 @@ fn result(name: &str, role: Role, broken: &[&str]) -> ScenarioResult {
         diagram: String::new(),
         log_tail: Vec::new(),
         duration_ms: None,
-        rerun: String::new(),
         entries: 0,
         transcript: None,
         error: None,
