@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..");
+    // Links to `spec/` and `fixtures/` beside this crate; in its package, copies of them.
+    let root =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("embedded");
     let mut code = String::new();
-    let spec = root.join("spec");
+    let spec = root.join("spec").canonicalize()?;
     embed(
         &mut code,
         "SPEC",
@@ -17,19 +19,18 @@ fn main() -> io::Result<()> {
         &spec,
         "md",
     )?;
-    let fixtures = root.join("fixtures");
     embed(
         &mut code,
         "SCENARIOS",
         "The scenario files: path under fixtures/scenarios and text.",
-        &fixtures.join("scenarios"),
+        &root.join("scenarios").canonicalize()?,
         "yaml",
     )?;
     embed(
         &mut code,
         "MUTANTS",
         "The mutants: path under fixtures/mutants and text.",
-        &fixtures.join("mutants"),
+        &root.join("mutants").canonicalize()?,
         "yaml",
     )?;
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

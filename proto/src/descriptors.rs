@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage, FieldDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor};
 use prost_reflect::{FileDescriptor, MessageDescriptor, ServiceDescriptor};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};

@@ -13,7 +13,10 @@ use cloudstate_reference_proxy::journal::ShardLog;
 use cloudstate_reference_proxy::journal::durable::DurableLog;
 use cloudstate_reference_proxy::journal::memory::MemoryLog;
 use cloudstate_reference_proxy::{Parts, serve};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let config = match Config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
@@ -59,14 +62,19 @@ fn open_log(config: &Config) -> Result<Arc<dyn ShardLog>, Box<dyn Error>> {
 
 /// `RUST_LOG` chooses what is told; standard output is for the one line that says where we listen.
 fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,fjall=warn,lsm_tree=warn"));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let chosen = std::env::var("RUST_LOG").ok();
+    let chosen = chosen.and_then(|text| text.parse::<Targets>().ok());
+    let quiet = [("fjall", Level::WARN), ("lsm_tree", Level::WARN)];
+    let usual = || Targets::new().with_default(Level::INFO).with_targets(quiet);
+    let logs = tracing_subscriber::fmt::layer()
         .with_writer(stderr)
         .with_ansi(stderr().is_terminal());
-    match format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
-    }
+    let logs = match format {
+        LogFormat::Text => logs.boxed(),
+        LogFormat::Json => logs.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(chosen.unwrap_or_else(usual))
+        .with(logs)
+        .init();
 }

@@ -1,6 +1,6 @@
 //! The kit as a test of `cargo test`: every scenario of every role is one, filterable and listable.
 //!
-//! For a proxy or an SDK written in Rust, a test without a harness is enough:
+//! For a proxy or an SDK written in Rust, the feature `harness` and a test without a harness are enough:
 //!
 //! ```no_run
 //! use cloudstate_tck::{harness, system::System};

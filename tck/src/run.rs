@@ -4,12 +4,12 @@ mod mutants;
 mod stages;
 mod task;
 
+use crate::door::Door;
 use crate::finding;
 use crate::judge::ChoiceTaken;
 use crate::party::Role;
 use crate::report::{
-    Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
-    Unserved,
+    Choice, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo, Unserved,
 };
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::Scenario;
@@ -261,6 +261,7 @@ fn result_of(
         name: scenario.name(),
         instance,
         role,
+        door: Door::Grpc,
         title: scenario.title.clone(),
         source: Place {
             file: scenario.source.name.clone(),
@@ -272,7 +273,6 @@ fn result_of(
         diagram: String::new(),
         log_tail: Vec::new(),
         duration_ms: None,
-        rerun: String::new(),
         entries: 0,
         transcript: None,
         error: None,
@@ -353,10 +353,6 @@ impl Collected {
             self.choices.insert((*choice, played.result.role));
         }
         let mut result = played.result;
-        result.rerun = format!(
-            "cloudstate-tck run {} --role {} --filter '{}'",
-            options.named, result.role, result.name
-        );
         let failed =
             matches!(result.outcome, Outcome::Ran { verdict } if verdict != finding::Verdict::Pass);
         if let (true, Some(folder)) = (failed, &options.transcripts) {
@@ -399,10 +395,10 @@ impl Collected {
             })
             .collect();
         Report {
-            schema: SCHEMA_VERSION,
             kit: env!("CARGO_PKG_VERSION").to_owned(),
             started: None,
             duration_ms: None,
+            command: Some(format!("cloudstate-tck run {}", options.named)),
             system: SystemInfo {
                 name: options.system.name.clone(),
                 version: options.system.version.clone(),

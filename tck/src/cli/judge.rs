@@ -1,7 +1,7 @@
 //! `judge`: saved transcripts judged again, by this version of the kit and without the system they are of.
 
 use super::catalog::{Catalog, read_text};
-use super::{Console, Fault, arguments, show};
+use super::{Console, Fault, arguments};
 use crate::judge;
 use crate::party::Role;
 use crate::report::{
@@ -60,7 +60,7 @@ pub(super) fn judge(
         })
         .collect();
     report.scenarios = results;
-    console.print(&show::rendered(&report, arguments.format, console.paint()));
+    console.print(&(arguments.format.render)(&report, console.paint()));
     Ok(report.exit_code())
 }
 
@@ -116,10 +116,6 @@ fn again(
     if !judgement.findings.is_empty() || judgement.error.is_some() {
         result.diagram = diagram::transcript(transcript, &judgement.findings, &script.package);
     }
-    result.rerun = format!(
-        "cloudstate-tck judge {}",
-        super::subject::quoted(&path.display().to_string())
-    );
     result.error = judgement.error;
     result.findings = judgement.findings;
     Ok((result, judgement.covered))

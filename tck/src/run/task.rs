@@ -2,6 +2,7 @@
 
 use super::stages::Stages;
 use super::{RunOptions, result_of};
+use crate::door::Door;
 use crate::finding::Verdict;
 use crate::judge;
 use crate::judge::Judgement;
@@ -30,6 +31,8 @@ const DEATH: Duration = Duration::from_millis(200);
 pub(super) struct Task {
     pub scenario: Arc<Scenario>,
     pub role: Role,
+    /// By which door its client calls.
+    pub door: Door,
     pub choice: usize,
     pub instance: Option<String>,
     pub own_subject: bool,
@@ -77,6 +80,7 @@ impl Task {
         Ok(Task {
             scenario: scenario.clone(),
             role,
+            door: Door::Grpc,
             choice,
             instance,
             own_subject,
@@ -160,13 +164,14 @@ impl Task {
         } else {
             stages.shared(&self.scenario)
         };
-        let mut transcript = match cast::perform(script.clone(), stage, &stages.limits).await {
-            Ok(transcript) => transcript,
-            Err(text) => return self.error(text),
-        };
-        if let Some(instance) = &self.instance {
-            transcript.scenario = format!("{}[{instance}]", transcript.scenario);
-        }
+        let mut transcript =
+            match cast::perform(script.clone(), self.door, stage, &stages.limits).await {
+                Ok(transcript) => transcript,
+                Err(error) => return self.error(error.to_string()),
+            };
+        transcript.scenario = self
+            .door
+            .full_name(&transcript.scenario, self.instance.as_deref());
         let judgement = judge::judge(&script, &transcript);
         let suspect = !self.own_subject && judgement.verdict() != Verdict::Pass;
         let died = match suspect {

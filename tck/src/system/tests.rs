@@ -408,6 +408,7 @@ fn result(name: &str, role: Role, broken: &[&str]) -> ScenarioResult {
         name: name.to_owned(),
         instance: None,
         role,
+        door: crate::door::Door::Grpc,
         title: String::new(),
         source: Place::default(),
         outcome: Outcome::Ran {
@@ -422,7 +423,6 @@ fn result(name: &str, role: Role, broken: &[&str]) -> ScenarioResult {
         diagram: String::new(),
         log_tail: Vec::new(),
         duration_ms: None,
-        rerun: String::new(),
         entries: 0,
         transcript: None,
         error: None,
