@@ -228,12 +228,13 @@ fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
             let task = Task::new(scenario, role, choice, instance).and_then(|task| {
                 let applicable = stages.applicable(&options.system, task);
                 applicable.inspect_err(|lacking| {
-                    plan.lacking.get_or_insert_with(|| lacking.clone());
+                    plan.lacking.get_or_insert_with(|| lacking.to_string());
                 })
             });
             match task {
                 Ok(task) => plan.tasks.push(task),
                 Err(reason) => {
+                    let reason = reason.to_string();
                     let outcome = Outcome::NotApplicable { reason };
                     let skipped = result_of(scenario, role, None, outcome);
                     plan.skipped.push(skipped);

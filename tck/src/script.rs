@@ -1,6 +1,9 @@
 //! What one chart means in one role: calls with everything filled in, and moves in their partial order.
 
 pub mod expand;
+pub mod reason;
+
+pub use reason::NotPlayable;
 
 use crate::party::{Party, Role};
 use crate::protocol::PROTOBUF;

@@ -87,8 +87,8 @@ fn again(
         }
     };
     let bindings = transcript.bindings.clone().into_iter().collect();
-    let script =
-        expand::expand(&scenario, transcript.role, choice, bindings).map_err(|error| error.0)?;
+    let script = expand::expand(&scenario, transcript.role, choice, bindings)
+        .map_err(|error| error.to_string())?;
     let script = Arc::new(script);
     let judgement = judge::judge(&script, transcript);
     let outcome = Outcome::Ran {

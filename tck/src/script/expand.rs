@@ -5,9 +5,10 @@ use crate::party::{Party, Role};
 use crate::protocol::EntityType;
 use crate::protocol::Key;
 use crate::protocol::Kind;
-use crate::scenario::message::{self, Bindings, Scope};
+use crate::scenario::message::{self, Bindings, MessageError, Scope};
 use crate::scenario::service;
 use crate::scenario::{Answer, Call, Raw, Scenario, Step, StepKind, Stream, StreamLine};
+use crate::script::reason::{NotPlayable, NotYet};
 use crate::script::{CallPlan, Move, MoveKind, Origin, Place, Returns, Script, StepInfo};
 use crate::services;
 use crate::status::{UNKNOWN, status_code};
@@ -15,14 +16,6 @@ use crate::yaml::{Node, Span};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use std::sync::Arc;
-
-/// Why a chart can't be played in a role: it is not applicable, and the report lists it with this reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotPlayable(pub String);
-
-fn not_playable<T>(reason: impl Into<String>) -> Result<T, NotPlayable> {
-    Err(NotPlayable(reason.into()))
-}
 
 /// How often the chart is played in this role: once for each alternative of a choice that the kit has.
 pub fn choices(scenario: &Scenario, role: Role) -> usize {
@@ -235,13 +228,11 @@ impl Builder {
                 }
                 Ok(all)
             }
-            StepKind::OneOf(_) => not_playable("`one_of` is played for no entity type yet"),
-            StepKind::Streamed { .. } | StepKind::Cancel { .. } => {
-                not_playable("streamed calls are not played yet")
-            }
-            StepKind::Consume(_) => not_playable("eventing is not played yet"),
-            StepKind::Replicate { .. } => not_playable("replicated changes are not played yet"),
-            StepKind::Returns => not_playable("`returns` stands only in `none`"),
+            StepKind::OneOf(_) => Err(NotYet::OneOf.into()),
+            StepKind::Streamed { .. } | StepKind::Cancel { .. } => Err(NotYet::Streamed.into()),
+            StepKind::Consume(_) => Err(NotYet::Eventing.into()),
+            StepKind::Replicate { .. } => Err(NotYet::Replicated.into()),
+            StepKind::Returns => Err(NotPlayable::StrayReturns),
         }
     }
 
@@ -253,9 +244,7 @@ impl Builder {
         after: Frontier,
     ) -> Result<Frontier, NotPlayable> {
         if self.role.kit_plays(party) && (self.role, party) != (Role::Proxy, Party::Function) {
-            return not_playable(format!(
-                "the chart starts or kills the {party}, which the kit plays"
-            ));
+            return Err(NotPlayable::StartsTheKit(party));
         }
         Ok(vec![self.add(info, after, kind)])
     }
@@ -267,7 +256,7 @@ impl Builder {
         after: &Frontier,
     ) -> Result<Frontier, NotPlayable> {
         if self.role == Role::Sdk {
-            return not_playable("the proxy hands an entity one command at a time");
+            return Err(NotPlayable::OneAtATime);
         }
         let mut all = Vec::new();
         self.live = true;
@@ -330,7 +319,7 @@ impl Builder {
         after: Frontier,
     ) -> Result<Ran, NotPlayable> {
         if call.alias.is_some() {
-            return not_playable("streamed calls of entities are not played yet");
+            return Err(NotYet::StreamedCall.into());
         }
         let index = self.plan(call, origin)?;
         if self.calls[index].entity_type == Some(EntityType::Action) {
@@ -805,7 +794,7 @@ impl Builder {
         services::descriptor_pool()
             .get_service_by_name(&service)
             .and_then(|s| s.methods().find(|m| m.name() == method))
-            .ok_or_else(|| NotPlayable(format!("the kit doesn't know {service}/{method}")))
+            .ok_or_else(|| NotPlayable::UnknownMethod(format!("{service}/{method}")))
     }
 
     /// The request with the entity id in its key field.
@@ -819,7 +808,7 @@ impl Builder {
             bindings: &self.bindings,
         };
         service::request(call, &method.input(), &scope)
-            .map_err(|error| NotPlayable(format!("the request of {}: {error}", call.target)))
+            .map_err(|error| bad_request("the", &call.target, error))
     }
 
     /// The requests of a stream, encoded.
@@ -836,7 +825,7 @@ impl Builder {
         let requests = lines.filter_map(|line| line.request.as_ref());
         let encoded = requests.map(|node| {
             let message = message::build(node, &method.input(), &scope)
-                .map_err(|error| NotPlayable(format!("a request of {}: {error}", call.target)))?;
+                .map_err(|error| bad_request("a", &call.target, error))?;
             Ok(message.encode_to_vec().into())
         });
         encoded.collect()
@@ -898,7 +887,7 @@ impl Builder {
     fn place(&self, key: &Key) -> Result<Place, NotPlayable> {
         match services::entity_type(&key.service) {
             Some(entity_type) => Ok(Place::Entity(entity_type, key.clone())),
-            None => not_playable(format!("{} is no service of the models", key.service)),
+            None => Err(NotPlayable::UnknownService(key.service.clone())),
         }
     }
 
@@ -997,7 +986,7 @@ impl Builder {
         after: Frontier,
     ) -> Result<Frontier, NotPlayable> {
         if self.role == Role::Sdk {
-            return not_playable("a call of the client doesn't reach the function without a proxy");
+            return Err(NotPlayable::NoProxy);
         }
         let method = if target.starts_with('/') {
             None
@@ -1016,7 +1005,7 @@ impl Builder {
                     bindings: &self.bindings,
                 };
                 message::build(node, &method.input(), &scope)
-                    .map_err(|error| NotPlayable(format!("the request of {target}: {error}")))?
+                    .map_err(|error| bad_request("the", target, error))?
                     .encode_to_vec()
             }
             _ => Vec::new(),
@@ -1136,6 +1125,15 @@ fn fence_call(span: Span, method: &MethodDescriptor, id: Node) -> Call {
         answer: Answer::default(),
         stream: None,
         then: None,
+    }
+}
+
+fn bad_request(which: &'static str, target: &str, error: MessageError) -> NotPlayable {
+    let target = target.to_owned();
+    NotPlayable::Request {
+        which,
+        target,
+        error,
     }
 }
 
