@@ -9,7 +9,7 @@ use crate::report::{
 };
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::{Scenario, read};
-use crate::script::expand;
+use crate::script::{choice, expand};
 use crate::transcript::file::{self, Saved};
 use crate::transcript::text;
 use crate::yaml::Source;
@@ -71,7 +71,7 @@ fn again(
 ) -> Result<(ScenarioResult, BTreeSet<RequirementName>), String> {
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
-    let choices = expand::choices(&scenario, transcript.role);
+    let choices = choice::choices(&scenario, transcript.role);
     let (choice, instance) = match transcript
         .scenario
         .strip_suffix(']')

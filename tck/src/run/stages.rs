@@ -11,7 +11,7 @@ use crate::party::{Party, Role};
 use crate::protocol;
 use crate::protocol::discovery;
 use crate::scenario::{Scenario, StepKind};
-use crate::script::expand;
+use crate::script::needs;
 use crate::script::{NotPlayable, Script};
 use crate::services::SERVICES;
 use crate::system::{Managed, PartyConfig, Port, ProxyTimeout, StartError, System, connects};
@@ -142,7 +142,7 @@ impl Stages {
 
     pub fn shared(&self, scenario: &Scenario) -> &Stage {
         match &self.brief {
-            Some(brief) if expand::passivates(scenario) => brief,
+            Some(brief) if needs::passivates(scenario) => brief,
             _ => &self.shared,
         }
     }
@@ -364,7 +364,7 @@ impl Stages {
                 return Err(NotPlayable::NoOwnSubject);
             }
         }
-        if self.role == Role::Stack && expand::passivates(&task.scenario) && self.brief.is_none() {
+        if self.role == Role::Stack && needs::passivates(&task.scenario) && self.brief.is_none() {
             return Err(NotPlayable::NoSecondProxy);
         }
         if let Some(missing) = self.unsupported(&task.script) {
