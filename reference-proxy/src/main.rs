@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cloudstate_reference_proxy::config::{Config, ConfigError, EXIT_USAGE, JournalKind, LogFormat};
-use cloudstate_reference_proxy::journal::Journal;
-use cloudstate_reference_proxy::journal::durable::DurableJournal;
-use cloudstate_reference_proxy::journal::memory::MemoryJournal;
-use cloudstate_reference_proxy::serve;
+use cloudstate_reference_proxy::journal::ShardLog;
+use cloudstate_reference_proxy::journal::durable::DurableLog;
+use cloudstate_reference_proxy::journal::memory::MemoryLog;
+use cloudstate_reference_proxy::{Parts, serve};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -40,16 +40,20 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let shutdown = shutdown::requested()?;
-    let journal = open_journal(&config)?;
+    let parts = Parts {
+        log: open_log(&config)?,
+        config,
+        doors: Vec::new(),
+    };
     let on_listening = |address| println!("listening on {address}");
-    serve(config, journal, on_listening, shutdown).await?;
+    serve(parts, on_listening, shutdown).await?;
     Ok(())
 }
 
-fn open_journal(config: &Config) -> Result<Arc<dyn Journal>, Box<dyn Error>> {
+fn open_log(config: &Config) -> Result<Arc<dyn ShardLog>, Box<dyn Error>> {
     Ok(match config.journal {
-        JournalKind::Memory => Arc::new(MemoryJournal::default()),
-        JournalKind::Durable => Arc::new(DurableJournal::open(&config.data_dir)?),
+        JournalKind::Memory => Arc::new(MemoryLog::default()),
+        JournalKind::Durable => Arc::new(DurableLog::open(&config.data_dir)?),
     })
 }
 

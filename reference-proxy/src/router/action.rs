@@ -6,22 +6,23 @@
 //! cancels the call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::Failure;
 use futures_util::future::Fuse;
 use futures_util::{FutureExt, Stream, StreamExt};
-use http::HeaderValue;
 use prost::{Message, Oneof};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
+use super::{Messages, Router};
 use crate::catalog::Method;
-use crate::function::call::{End, Incoming, Receiver, Sender};
-use crate::router::{Answer, Origin, Response, Router};
+use crate::command::{Answer, Origin, Response};
+use crate::function::call::{End, Frame, Incoming, Receiver, Sender};
 use crate::trace::Trace;
-use crate::violation::{Remark, Violation};
+use crate::violation::Violation;
 use crate::wire::{self, Action, Forward, Payload, SideEffect};
 
 /// How many requests that are there already go on together.
@@ -47,15 +48,17 @@ enum Member {
 }
 
 /// What is asked of an action.
-pub struct Request {
+pub struct ActionRequest {
     /// What is called.
     pub method: Arc<Method>,
+    /// What is sent.
+    pub messages: Messages,
     /// A `cloudstate.Metadata`.
     pub metadata: Option<Bytes>,
+    /// How long the client waits.
+    pub timeout: Option<Duration>,
     /// How it came to this.
     pub trace: Trace,
-    /// The client's `grpc-timeout`.
-    pub timeout: Option<HeaderValue>,
 }
 
 /// A call of the user function.
@@ -71,61 +74,35 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// A call with one request.
-    pub async fn of_one(
-        router: &Arc<Router>,
-        request: Request,
-        payload: Payload,
-    ) -> Result<Self, Status> {
-        let (mut sender, receiver) = open(router, &request).await?;
-        // Where sending fails the receiver knows why.
-        // spec: actions.one-command, effects.streamed-target
-        let _ = if request.method.streams.input {
-            match sender.send(named(&request, None)).await {
-                Ok(()) => sender.send(wire::action_request(&payload)).await,
-                closed => closed,
-            }
-        } else {
-            sender.send(named(&request, Some(&payload))).await
+    /// Calls the user function.
+    pub async fn open(router: &Arc<Router>, request: ActionRequest) -> Result<Self, Status> {
+        // spec: actions.call-kind
+        let path = request.method.streams().path();
+        let call = router.function.open_with(path, request.timeout).await;
+        let call = call.map_err(|unreachable| Status::unavailable(unreachable.to_string()))?;
+        let (sender, receiver) = call.split();
+        let head = Head {
+            method: request.method,
+            metadata: request.metadata,
         };
-        sender.half_close();
-        Ok(Self::new(
-            router,
-            request,
-            receiver,
-            None,
-            oneshot::channel().1,
-        ))
-    }
-
-    /// A call with a stream of requests.
-    pub async fn of_stream(
-        router: &Arc<Router>,
-        request: Request,
-        requests: impl Stream<Item = Result<Bytes, Status>> + Send + Unpin + 'static,
-    ) -> Result<Self, Status> {
-        let (sender, receiver) = open(router, &request).await?;
-        // spec: actions.named-at-once, actions.first-without-payload
-        let first = named(&request, None);
-        let type_url = Bytes::from(request.method.input.clone());
-        let (fail, broken) = oneshot::channel();
-        let pass = pass_on(sender, first, type_url, requests, fail);
-        // In a task of its own: requests go on while a response waits for its reader.
-        let requests = AbortOnDropHandle::new(tokio::spawn(pass));
-        Ok(Self::new(router, request, receiver, Some(requests), broken))
-    }
-
-    fn new(
-        router: &Arc<Router>,
-        request: Request,
-        receiver: Receiver,
-        requests: Option<AbortOnDropHandle<()>>,
-        broken: oneshot::Receiver<Status>,
-    ) -> Self {
-        Self {
+        let (requests, broken) = match request.messages {
+            Messages::One { type_url, value } => {
+                let type_url = type_url.unwrap_or_else(|| head.type_url());
+                send_one(sender, &head, &Payload { type_url, value }).await;
+                (None, oneshot::channel().1)
+            }
+            Messages::Many(messages) => {
+                let (fail, broken) = oneshot::channel();
+                let pass = pass_on(sender, head.frame(None), head.type_url(), messages, fail);
+                // In a task of its own: requests go on while a response waits for its reader.
+                let requests = AbortOnDropHandle::new(tokio::spawn(pass));
+                (Some(requests), broken)
+            }
+        };
+        Ok(Self {
             router: Arc::clone(router),
             origin: Origin {
-                method: request.method,
+                method: head.method,
                 entity: None,
                 trace: request.trace,
             },
@@ -133,6 +110,22 @@ impl Exchange {
             broken: broken.fuse(),
             forwarded: None,
             _requests: requests,
+        })
+    }
+
+    /// The answer of a forward or side effect whose target is an action.
+    pub async fn answer(router: &Arc<Router>, request: ActionRequest, discard: bool) -> Answer {
+        let streams = request.method.streams().output;
+        if streams && !discard {
+            // spec: effects.streamed-forward-refused
+            return Err(Status::unknown(
+                "a method with one answer was forwarded to one that streams",
+            ));
+        }
+        let exchange = Self::open(router, request).await?;
+        match streams {
+            true => exchange.drain().await,
+            false => exchange.one().await,
         }
     }
 
@@ -176,7 +169,7 @@ impl Exchange {
     }
 
     /// Everything up to the end, for nobody.
-    pub async fn drain(mut self) -> Answer {
+    async fn drain(mut self) -> Answer {
         while let Some(answer) = self.next().await {
             answer?;
         }
@@ -224,7 +217,7 @@ impl Exchange {
             .run_effects(response.side_effects, &self.origin)
             .await;
         Some(match response.response? {
-            Member::Reply(reply) => Ok(Response::of(reply)),
+            Member::Reply(reply) => Ok(reply.into()),
             // spec: actions.failure-ends-call
             Member::Failure(failure) => Err(Status::unknown(failure.description)),
             Member::Forward(forward) => return self.forward(forward).await,
@@ -233,23 +226,24 @@ impl Exchange {
 
     /// The target of a forward answers, one message or many.
     async fn forward(&mut self, forward: Forward) -> Option<Answer> {
-        let streams = self.origin.method.streams.output;
-        let target = match self.router.target(&forward, &self.origin) {
-            Ok(target) if streams && target.streams.output => target,
+        let (service, command) = (&forward.service_name, &forward.command_name);
+        let streams = self.origin.method.streams().output;
+        let target = match self.router.find("forward", service, command, &self.origin) {
+            Ok(target) if streams && target.streams().output => target,
             Ok(_) => {
                 let action = Action::Forward(forward);
                 return Some(self.router.conclude(action, &self.origin).await);
             }
             Err(status) => return Some(Err(status)),
         };
-        let request = Request {
+        let request = ActionRequest {
             method: target,
+            messages: forward.payload.into(),
             metadata: forward.metadata,
-            trace: self.origin.trace.after(&self.origin.method),
             timeout: None,
+            trace: self.origin.trace.after(&self.origin.method),
         };
-        let payload = forward.payload.unwrap_or_default();
-        match Box::pin(Self::of_one(&self.router, request, payload)).await {
+        match Box::pin(Self::open(&self.router, request)).await {
             Ok(exchange) => {
                 self.forwarded = Some(Box::new(exchange));
                 None
@@ -263,31 +257,50 @@ impl Exchange {
     }
 }
 
-async fn open(router: &Arc<Router>, request: &Request) -> Result<(Sender, Receiver), Status> {
-    // spec: actions.call-kind
-    let path = request.method.streams.path();
-    let timeout = request.timeout.as_ref();
-    let call = router.function.open_with(path, timeout).await;
-    let call = call.map_err(|unreachable| Status::unavailable(unreachable.to_string()))?;
-    Ok(call.split())
+/// What the first message of a call says.
+struct Head {
+    method: Arc<Method>,
+    metadata: Option<Bytes>,
 }
 
-/// The first message of a call.
-fn named(request: &Request, payload: Option<&Payload>) -> crate::function::call::Frame {
-    // spec: actions.first-names-command
-    wire::ActionCommand {
-        service: &request.method.entity.service_name,
-        name: &request.method.name,
-        payload,
-        metadata: request.metadata.as_ref(),
+impl Head {
+    /// The type of the method's requests.
+    fn type_url(&self) -> Bytes {
+        Bytes::from(self.method.input.clone())
     }
-    .frame()
+
+    fn frame(&self, payload: Option<&Payload>) -> Frame {
+        // spec: actions.first-names-command
+        wire::ActionCommand {
+            service: &self.method.entity.service_name,
+            name: &self.method.name,
+            payload,
+            metadata: self.metadata.as_ref(),
+        }
+        .frame()
+    }
+}
+
+/// Sends the one request that there is.
+async fn send_one(mut sender: Sender, head: &Head, payload: &Payload) {
+    // Where sending fails the receiver knows why.
+    // spec: actions.one-command, effects.streamed-target
+    let _ = if head.method.streams().input {
+        match sender.send(head.frame(None)).await {
+            Ok(()) => sender.send(wire::action_request(payload)).await,
+            closed => closed,
+        }
+    } else {
+        sender.send(head.frame(Some(payload))).await
+    };
+    sender.half_close();
 }
 
 /// Passes requests on as they come and as the user function takes them.
 async fn pass_on(
     mut sender: Sender,
-    first: crate::function::call::Frame,
+    // spec: actions.named-at-once, actions.first-without-payload
+    first: Frame,
     type_url: Bytes,
     requests: impl Stream<Item = Result<Bytes, Status>> + Unpin,
     broken: oneshot::Sender<Status>,
@@ -320,33 +333,4 @@ async fn pass_on(
     }
     // spec: actions.half-close-passed-on
     sender.half_close();
-}
-
-/// The answer of a forward or side effect whose target is an action.
-pub async fn answer(
-    router: &Arc<Router>,
-    request: Request,
-    payload: Payload,
-    discard: bool,
-) -> Answer {
-    let streams = request.method.streams.output;
-    if streams && !discard {
-        // spec: effects.streamed-forward-refused
-        return Err(Status::unknown(
-            "a method with one answer was forwarded to one that streams",
-        ));
-    }
-    let exchange = Exchange::of_one(router, request, payload).await?;
-    match streams {
-        true => exchange.drain().await,
-        false => exchange.one().await,
-    }
-}
-
-/// What is said about a forward that can't answer.
-pub fn many_for_one(target: &Method) -> Remark {
-    Remark::ManyForOne {
-        service: target.entity.service_name.to_string(),
-        command: target.name.clone(),
-    }
 }

@@ -6,6 +6,7 @@ use cloudstate_protocol::names::tck::{EVENT_SOURCED_MODEL, EVENT_SOURCED_TWO};
 use cloudstate_protocol::names::{ACTION, CRDT, ENTITY_TYPES, EVENT_SOURCED, VALUE_ENTITY};
 
 use super::*;
+use crate::catalog::StateModel;
 
 const TERMS: Terms = Terms {
     check_version: true,
@@ -217,10 +218,10 @@ fn a_value_entity_is_found_with_its_kind_and_key() {
     };
     let catalog = check(&spec, TERMS).unwrap();
     let method = catalog.find(VALUE_MODEL, "Process").unwrap();
-    assert_eq!(method.entity.kind, Kind::Value);
+    assert_eq!(method.entity.kind, Kind::Entity(StateModel::Value));
     assert_eq!(&*method.entity.persistence_id, "value");
-    assert_eq!(method.streams, Streams::default());
-    assert!(method.key.is_some());
+    assert_eq!(method.streams(), Streams::default());
+    assert!(matches!(method.callee, Callee::Entity { .. }));
 }
 
 #[test]
@@ -243,8 +244,8 @@ fn an_action_may_stream_and_needs_neither_key_nor_persistence_id() {
     ] {
         let method = catalog.find(service, name).unwrap();
         assert_eq!(method.entity.kind, Kind::Action, "{name}");
-        assert_eq!(method.streams, Streams { input, output }, "{name}");
-        assert!(method.key.is_none(), "{name}");
+        assert_eq!(method.streams(), Streams { input, output }, "{name}");
+        assert!(matches!(method.callee, Callee::Action(_)), "{name}");
     }
 }
 
@@ -317,6 +318,20 @@ fn descriptors_must_be_readable_and_complete() {
 }
 
 #[test]
+fn files_must_be_in_a_language_that_is_known() {
+    for syntax in ["editions", "proto4"] {
+        let mut set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+        let file = set.file.last_mut().unwrap();
+        file.syntax = Some(syntax.to_owned());
+        let name = file.name().to_owned();
+        assert_refused(
+            |spec| spec.proto = set.encode_to_vec(),
+            &["EntitySpec.proto", &name, syntax, "proto3"],
+        );
+    }
+}
+
+#[test]
 fn files_must_not_import_each_other_in_a_circle() {
     let mut set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
     let name = "cloudstate/tck/model/eventsourced.proto".to_owned();
@@ -356,16 +371,4 @@ fn the_announced_timeout_counts_if_it_is_one() {
         let second = timeout_of(EVENT_SOURCED_TWO).unwrap();
         assert_eq!(second.entity.passivation_timeout, TERMS.passivation_timeout);
     }
-}
-
-#[test]
-fn pauses_grow_up_to_the_longest_and_are_never_equal_for_all() {
-    let mut pauses = Pauses::default();
-    let mut full = PAUSES.0;
-    for _ in 0..40 {
-        let pause = pauses.next_pause();
-        assert!(pause <= full && pause >= full / 2, "{pause:?} of {full:?}");
-        full = (full * 2).min(PAUSES.1);
-    }
-    assert_eq!(full, PAUSES.1);
 }
