@@ -62,7 +62,8 @@ fn role(scenario: &Scenario, wanted: Option<Role>) -> Result<Role, Fault> {
             let why = check::roles(scenario)
                 .into_iter()
                 .find(|(other, _)| *other == role);
-            let why = why.and_then(|(_, why)| why.err()).unwrap_or_default();
+            let why = why.and_then(|(_, why)| why.err());
+            let why = why.map_or_else(String::new, |why| why.to_string());
             Err(Fault::usage(format!(
                 "{} can't be played in the role {role}: {why}",
                 scenario.name()

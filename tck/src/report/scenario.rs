@@ -16,7 +16,6 @@ pub struct ScenarioResult {
     /// Who was under test.
     pub role: Role,
     /// By which door the client called; gRPC goes without saying.
-    #[serde(default, skip_serializing_if = "Door::is_grpc")]
     pub door: Door,
     /// The scenario's title.
     pub title: String,

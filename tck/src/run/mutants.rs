@@ -174,8 +174,8 @@ impl Laboratory {
                 (Role::Proxy, broken.map_err(|error| error.to_string())?)
             }
         };
-        let script =
-            expand::expand(scenario, role, 0, fresh(scenario)).map_err(|reason| reason.0)?;
+        let script = expand::expand(scenario, role, 0, fresh(scenario))
+            .map_err(|reason| reason.to_string())?;
         let script = Arc::new(script);
         let transcript = cast::perform(script.clone(), Door::Grpc, &stage, &self.limits).await;
         stage.stop().await;
@@ -237,7 +237,7 @@ impl Laboratory {
         std::fs::create_dir_all(&folder).map_err(cant)?;
         system
             .has(&scenario.needs, Role::Proxy)
-            .map_err(StartError::because)?;
+            .map_err(|reason| StartError::because(reason.to_string()))?;
         let data = folder.display().to_string();
         let values = placeholders(behind.address(), data, &scenario.needs);
         let mut process = system.process(party, Party::Proxy, &values)?;

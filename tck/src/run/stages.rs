@@ -11,8 +11,8 @@ use crate::party::{Party, Role};
 use crate::protocol;
 use crate::protocol::discovery;
 use crate::scenario::{Scenario, StepKind};
-use crate::script::Script;
-use crate::script::expand;
+use crate::script::needs;
+use crate::script::{NotPlayable, Script};
 use crate::services::SERVICES;
 use crate::system::{Managed, PartyConfig, Port, ProxyTimeout, StartError, System, connects};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
@@ -142,7 +142,7 @@ impl Stages {
 
     pub fn shared(&self, scenario: &Scenario) -> &Stage {
         match &self.brief {
-            Some(brief) if expand::passivates(scenario) => brief,
+            Some(brief) if needs::passivates(scenario) => brief,
             _ => &self.shared,
         }
     }
@@ -356,7 +356,7 @@ impl Stages {
     }
 
     /// Is everything there that the scenario needs?
-    pub fn applicable(&self, system: &System, task: Task) -> Result<Task, String> {
+    pub fn applicable(&self, system: &System, task: Task) -> Result<Task, NotPlayable> {
         system.has(&task.scenario.needs, self.role)?;
         if task.own_subject {
             let party = if self.role == Role::Sdk {
@@ -365,14 +365,14 @@ impl Stages {
                 &system.proxy
             };
             if party.as_ref().is_none_or(|party| party.command.is_empty()) {
-                return Err("the kit can't start a subject of its own for it".to_owned());
+                return Err(NotPlayable::NoOwnSubject);
             }
         }
-        if self.role == Role::Stack && expand::passivates(&task.scenario) && self.brief.is_none() {
-            return Err("it needs a second proxy, which the kit can't start".to_owned());
+        if self.role == Role::Stack && needs::passivates(&task.scenario) && self.brief.is_none() {
+            return Err(NotPlayable::NoSecondProxy);
         }
         if let Some(missing) = self.unsupported(&task.script) {
-            return Err(format!("the proxy doesn't support {missing}"));
+            return Err(NotPlayable::Unsupported(missing));
         }
         if let Some(spec) = &self.spec {
             let served: BTreeSet<&str> = spec
@@ -384,7 +384,7 @@ impl Stages {
                 .into_iter()
                 .find(|service| !served.contains(service.as_str()));
             if let Some(service) = missing {
-                return Err(format!("the function doesn't announce {service}"));
+                return Err(NotPlayable::NotAnnounced(service));
             }
         }
         Ok(task)

@@ -10,8 +10,8 @@ use crate::party::Role;
 use crate::report::{Outcome, ScenarioResult};
 use crate::scenario::message::Bindings;
 use crate::scenario::{Scenario, write};
-use crate::script::Script;
 use crate::script::expand;
+use crate::script::{NotPlayable, Script};
 use crate::system;
 use crate::tasks::apart;
 use crate::transcript::{Transcript, file};
@@ -70,12 +70,12 @@ impl Task {
         role: Role,
         choice: usize,
         instance: Option<String>,
-    ) -> Result<Task, String> {
+    ) -> Result<Task, NotPlayable> {
         crate::check::roles(scenario)
             .into_iter()
             .find(|(other, _)| *other == role)
             .map_or(Ok(()), |(_, playable)| playable)?;
-        let script = expand::expand(scenario, role, choice, fresh(scenario)).map_err(|e| e.0)?;
+        let script = expand::expand(scenario, role, choice, fresh(scenario))?;
         let own_subject = system::needs_own_subject(scenario);
         Ok(Task {
             scenario: scenario.clone(),
@@ -119,7 +119,7 @@ impl Task {
             fresh(&self.scenario),
         ) {
             Ok(script) => self.on_stage(Arc::new(script), stages).await,
-            Err(reason) => self.error(reason.0),
+            Err(reason) => self.error(reason.to_string()),
         };
         played.result.duration_ms = Some(began.elapsed().as_millis() as u64);
         played
