@@ -336,15 +336,9 @@ fn answer(bench: &mut Bench<'_>, aligned: &Aligned, call: &CallPlan) {
     if answer.failure.is_some() && call.key.is_some() {
         answer.restart.get_or_insert_with(either_restart);
     }
-    let node = script::answer_node(script, call, &answer, aligned.command_id, None);
-    let mismatches = mismatches(
-        bench,
-        aligned,
-        &node,
-        call.entity_type
-            .unwrap_or(EntityType::EventSourced)
-            .message(Party::Function),
-    );
+    let entity_type = call.entity_type.unwrap_or(EntityType::EventSourced);
+    let node = script::answer_node(script, call, entity_type, &answer, aligned.command_id);
+    let mismatches = mismatches(bench, aligned, &node, entity_type.message(Party::Function));
     choice(bench, aligned, call, answer.restart.as_ref());
     if mismatches.is_empty() {
         return;
