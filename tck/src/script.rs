@@ -452,3 +452,6 @@ pub fn answer_node(
     }
     .message()
 }
+
+#[cfg(test)]
+mod tests;
