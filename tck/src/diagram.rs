@@ -7,6 +7,7 @@ mod chart;
 mod seen;
 mod svg;
 mod text;
+mod words;
 
 use crate::finding::Finding;
 use crate::party::{Party, Role};
@@ -16,7 +17,7 @@ use crate::transcript::{Entry, Transcript};
 
 /// One row of a drawing, with text beside it: paragraphs.
 #[derive(Clone, Debug, PartialEq)]
-enum Row {
+enum DrawnRow {
     /// From one lifeline to a neighbour.
     Arrow {
         from: Party,

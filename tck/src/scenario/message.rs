@@ -10,6 +10,7 @@ mod any;
 mod build;
 mod collections;
 mod compare;
+mod scalar;
 mod show;
 mod unknown;
 
