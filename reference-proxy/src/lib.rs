@@ -23,7 +23,7 @@
 //! The modules are declared below in the order in which they build on each other: the words first,
 //! then both ends of a command, where it can go and where its traces are kept, then its way from
 //! the entity out to the client. None makes use of a module that comes after it, which
-//! `tests/layering.rs` holds them to.
+//! the test `layering` of the kit holds them to.
 //!
 //! # Where it ends
 //!

@@ -1,13 +1,11 @@
 //! The proxy as a whole: its parts put together in the order a command passes them, started, and
 //! stopped.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -39,8 +37,8 @@ pub enum ServeError {
     /// The log isn't ours.
     #[error("the journal can't be used: {0}")]
     Journal(LogError),
-    /// A task without which nothing works came to an end by a fault of the proxy's own. To go on would be to look
-    /// alive and serve nobody.
+    /// Something without which nothing works came to an end by a fault of the proxy's own. To go on
+    /// would be to look alive and serve nobody.
     #[error("{0} failed, which is a fault of the proxy; what is above this line says more")]
     Fault(&'static str),
 }
@@ -90,9 +88,9 @@ pub async fn serve(
     );
     let connected = tokio::spawn(function.stay_connected());
     let served = serve_clients(&config, serving, &router, doors, on_listening, shutdown);
-    let served = unless_failed(&*log, served);
+    let served = unless_ended("the journal", log.failed(), served);
     let keeper = "the task that stays connected to the user function";
-    let served = unless_ended(keeper, connected, served).await;
+    let served = unless_ended(keeper, AbortOnDropHandle::new(connected), served).await;
     if let Err(error) = journal.release().await {
         tracing::debug!("the shard was not given back: {error}");
     }
@@ -100,26 +98,15 @@ pub async fn serve(
     served
 }
 
-/// What `served` comes to, unless a task that never ends does; that one is ended with it.
+/// What `served` comes to, unless something ends first that should go on as long.
 async fn unless_ended(
     name: &'static str,
-    task: JoinHandle<Infallible>,
+    goes_on: impl Future,
     served: impl Future<Output = Result<(), ServeError>>,
 ) -> Result<(), ServeError> {
     tokio::select! {
         served = served => served,
-        _ = AbortOnDropHandle::new(task) => Err(ServeError::Fault(name)),
-    }
-}
-
-/// What `served` comes to, unless the log fails.
-async fn unless_failed(
-    log: &dyn ShardLog,
-    served: impl Future<Output = Result<(), ServeError>>,
-) -> Result<(), ServeError> {
-    tokio::select! {
-        served = served => served,
-        () = log.failed() => Err(ServeError::Fault("the journal")),
+        _ = goes_on => Err(ServeError::Fault(name)),
     }
 }
 
@@ -179,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_panics_ends_the_proxy() {
-        let panics = tokio::spawn(async { panic!("for the test") });
+        let panics = AbortOnDropHandle::new(tokio::spawn(async { panic!("for the test") }));
         let ended = unless_ended("the task", panics, std::future::pending()).await;
         assert!(matches!(ended, Err(ServeError::Fault("the task"))));
     }
@@ -189,8 +176,9 @@ mod tests {
         let (alive, mut gone) = tokio::sync::mpsc::channel::<()>(1);
         let task = tokio::spawn(async move {
             let _alive = alive;
-            std::future::pending().await
+            std::future::pending::<()>().await
         });
+        let task = AbortOnDropHandle::new(task);
         let ended = unless_ended("the task", task, async { Ok(()) }).await;
         assert!(ended.is_ok());
         assert_eq!(gone.recv().await, None);

@@ -61,6 +61,20 @@ impl From<Bytes> for Messages {
     }
 }
 
+/// The request of a forward or side effect.
+impl From<Option<Payload>> for Messages {
+    fn from(payload: Option<Payload>) -> Self {
+        match payload {
+            // spec: effects.forward-payload-unchanged, effects.effect-payload-unchanged
+            Some(payload) => Self::One {
+                type_url: Some(payload.type_url),
+                value: payload.value,
+            },
+            None => Bytes::new().into(),
+        }
+    }
+}
+
 /// What comes back of a call. To drop it before it has ended gives up the call.
 pub struct Answers(Source);
 
@@ -332,14 +346,9 @@ impl Router {
     fn start(self: &Arc<Self>, target: Target, origin: &Origin) -> Result<Pending, Status> {
         let method = self.find(target.what, &target.service, &target.command, origin)?;
         let trace = origin.trace.after(&origin.method);
-        // spec: effects.forward-payload-unchanged, effects.effect-payload-unchanged
-        let (type_url, value) = match target.payload {
-            Some(payload) => (Some(payload.type_url), payload.value),
-            None => (None, Bytes::new()),
-        };
         let route = self.route(Invocation {
             method,
-            messages: Messages::One { type_url, value },
+            messages: target.payload.into(),
             // spec: metadata.effects-carry-their-own
             metadata: target.metadata,
             timeout: None,

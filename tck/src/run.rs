@@ -4,6 +4,7 @@ mod mutants;
 mod stages;
 mod task;
 
+use crate::door::Door;
 use crate::finding;
 use crate::judge::ChoiceTaken;
 use crate::party::Role;
@@ -12,7 +13,7 @@ use crate::report::{
 };
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::Scenario;
-use crate::script::expand;
+use crate::script::{choice, needs};
 use crate::system::{System, WaiverSet};
 use crate::tasks::side_by_side;
 use crate::{cast, explore};
@@ -108,7 +109,7 @@ async fn run_role(
     let brief = options
         .scenarios
         .iter()
-        .any(|scenario| expand::passivates(scenario));
+        .any(|scenario| needs::passivates(scenario));
     let stages = Arc::new(Stages::open(&options.system, role, brief, limits).await?);
     let plan = plan(options, role, &stages);
     let reason = stages.unserved().or_else(|| plan.unserved());
@@ -221,18 +222,19 @@ impl Plan {
 fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
     let mut plan = Plan::default();
     for scenario in &options.scenarios {
-        let choices = expand::choices(scenario, role);
+        let choices = choice::choices(scenario, role);
         for choice in 0..choices {
             let instance = (choices > 1).then(|| instance(choice));
             let task = Task::new(scenario, role, choice, instance).and_then(|task| {
                 let applicable = stages.applicable(&options.system, task);
                 applicable.inspect_err(|lacking| {
-                    plan.lacking.get_or_insert_with(|| lacking.clone());
+                    plan.lacking.get_or_insert_with(|| lacking.to_string());
                 })
             });
             match task {
                 Ok(task) => plan.tasks.push(task),
                 Err(reason) => {
+                    let reason = reason.to_string();
                     let outcome = Outcome::NotApplicable { reason };
                     let skipped = result_of(scenario, role, None, outcome);
                     plan.skipped.push(skipped);
@@ -260,6 +262,7 @@ fn result_of(
         name: scenario.name(),
         instance,
         role,
+        door: Door::Grpc,
         title: scenario.title.clone(),
         source: Place {
             file: scenario.source.name.clone(),

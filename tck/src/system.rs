@@ -25,6 +25,7 @@ pub use waivers::{Waiver, WaiverSet, glob};
 
 use crate::scenario::Scenario;
 use crate::scenario::keys::FEATURES;
+use crate::script::NotPlayable;
 use crate::yaml::{Source, SourceError};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -277,7 +278,7 @@ impl System {
     ///
     /// # Errors
     /// Why it doesn't have the first feature that is missing.
-    pub fn has(&self, needs: &[String], role: Role) -> Result<(), String> {
+    pub fn has(&self, needs: &[String], role: Role) -> Result<(), NotPlayable> {
         let party = if role == Role::Sdk {
             &self.function
         } else {
@@ -298,7 +299,7 @@ impl System {
                 }
             };
             if !there {
-                return Err(format!("the system doesn't have the feature {need}"));
+                return Err(NotPlayable::NoFeature(need.clone()));
             }
         }
         Ok(())

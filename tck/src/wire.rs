@@ -4,6 +4,7 @@
 //! Messages are bytes here; what they mean is decided above. See the gRPC over HTTP/2 specification.
 
 mod client;
+pub mod door;
 mod metadata;
 mod receiver;
 mod sender;
@@ -16,7 +17,7 @@ pub use client::Connection;
 pub use metadata::Metadata;
 pub use receiver::Receiver;
 pub use sender::{HangUp, Sender};
-pub use server::{Called, relay, serve};
+pub use server::{IncomingCall, relay, serve};
 pub use status::Status;
 
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! The log on disk: what was acknowledged is there after the process was killed.
 //!
-//! Entities queue what they write; one thread, the [`Committer`], takes all that waits, checks it,
+//! Entities queue what they write; one thread, the committer, takes all that waits, checks it,
 //! writes it as one transaction with one sync, and only then acknowledges each. The more entities
 //! write at once, the more share a sync. Reads go past it.
 //!
@@ -55,9 +55,9 @@ pub enum OpenError {
     },
     /// What is in it is of an older format.
     #[error(
-        "the data directory {} has events or values in format 1, and this proxy reads and writes \
-         format 2, which knows their order and has no way from there; serve it with the proxy that \
-         wrote it, or begin with an empty one", .0.display()
+        "the data directory {} has events or values in format 1; this proxy has format 2, which \
+         keeps their order as well, and can't convert them. Serve it with the proxy that wrote it, \
+         or begin with an empty directory", .0.display()
     )]
     Format(PathBuf),
     /// Something that was stored there is missing or can't be read.

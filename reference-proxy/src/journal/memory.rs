@@ -120,13 +120,18 @@ impl Contents {
 
     fn recorded(&self, place: &Place) -> Recorded {
         let history = self.histories.get(&place.entity);
-        let events = history.into_iter().flat_map(|entry| &entry.events);
         let before = usize::try_from(place.sequence - 1).unwrap_or(usize::MAX);
+        let events = history.and_then(|history| history.events.get(before..));
         Recorded {
             position: place.position,
             entity: place.entity.clone(),
             sequence: place.sequence,
-            events: events.skip(before).take(place.count).cloned().collect(),
+            events: events
+                .unwrap_or_default()
+                .iter()
+                .take(place.count)
+                .cloned()
+                .collect(),
         }
     }
 

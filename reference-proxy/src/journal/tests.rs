@@ -361,6 +361,19 @@ fn an_epoch_outlives_the_process_and_is_over_with_it() {
 }
 
 #[test]
+fn the_end_of_the_thread_that_writes_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = DurableLog::open(directory.path()).unwrap();
+    let runtime = runtime();
+    let soon = || std::time::Duration::from_millis(50);
+    let lives = async { tokio::time::timeout(soon(), log.failed()).await };
+    assert!(runtime.block_on(lives).is_err());
+    let failed = log.failed();
+    log.close();
+    runtime.block_on(failed);
+}
+
+#[test]
 fn a_directory_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let _log = DurableLog::open(directory.path()).unwrap();

@@ -236,13 +236,9 @@ impl Exchange {
             }
             Err(status) => return Some(Err(status)),
         };
-        let payload = forward.payload.unwrap_or_default();
         let request = ActionRequest {
             method: target,
-            messages: Messages::One {
-                type_url: Some(payload.type_url),
-                value: payload.value,
-            },
+            messages: forward.payload.into(),
             metadata: forward.metadata,
             timeout: None,
             trace: self.origin.trace.after(&self.origin.method),

@@ -3,7 +3,7 @@
 use crate::mutant::{Direction, Filter, Passing, Rule};
 use crate::system::Port;
 use crate::tasks::Panics;
-use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
+use crate::wire::{self, Connection, Event, IncomingCall, Receiver, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -100,13 +100,13 @@ async fn connection(
 
 /// Relays one call. What the caller was to be answered on is given back if the connection there was lost.
 async fn relay(
-    called: Called,
+    called: IncomingCall,
     target: Connection,
     call: Direction,
     back: Direction,
     rules: Arc<Vec<Rule>>,
 ) -> Option<Sender> {
-    let Called {
+    let IncomingCall {
         path,
         metadata,
         mut receiver,

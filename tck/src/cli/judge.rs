@@ -9,7 +9,7 @@ use crate::report::{
 };
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::{Scenario, read};
-use crate::script::expand;
+use crate::script::{choice, expand};
 use crate::transcript::file::{self, Saved};
 use crate::transcript::text;
 use crate::yaml::Source;
@@ -71,7 +71,7 @@ fn again(
 ) -> Result<(ScenarioResult, BTreeSet<RequirementName>), String> {
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
-    let choices = expand::choices(&scenario, transcript.role);
+    let choices = choice::choices(&scenario, transcript.role);
     let (choice, instance) = match transcript
         .scenario
         .strip_suffix(']')
@@ -87,8 +87,8 @@ fn again(
         }
     };
     let bindings = transcript.bindings.clone().into_iter().collect();
-    let script =
-        expand::expand(&scenario, transcript.role, choice, bindings).map_err(|error| error.0)?;
+    let script = expand::expand(&scenario, transcript.role, choice, bindings)
+        .map_err(|error| error.to_string())?;
     let script = Arc::new(script);
     let judgement = judge::judge(&script, transcript);
     let outcome = Outcome::Ran {

@@ -90,7 +90,7 @@ fn scenario_json(scenario: &Scenario) -> Value {
     let (line, _) = scenario.source.position(scenario.span.start);
     let elsewhere: serde_json::Map<String, Value> = check::roles(scenario)
         .into_iter()
-        .filter_map(|(role, why)| Some((role.to_string(), why.err()?.into())))
+        .filter_map(|(role, why)| Some((role.to_string(), why.err()?.to_string().into())))
         .collect();
     json!({
         "name": scenario.name(),

@@ -6,6 +6,7 @@
 
 use super::{Choice, Outcome, Place, Report, RequirementResult, ScenarioResult, Standing};
 use super::{SystemInfo, Unserved, Waivers};
+use crate::door::Door;
 use crate::finding::{Finding, Verdict};
 use crate::party::{Party, Role};
 use crate::requirement::Level;
@@ -58,6 +59,8 @@ struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
     role: Role,
+    #[serde(default, skip_serializing_if = "Door::is_grpc")]
+    door: Door,
     /// As [`Described`], where this result has another: a generated scenario may have been made smaller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     title: Option<String>,
@@ -212,6 +215,7 @@ impl Document {
             name: result.name.clone(),
             instance: result.instance.clone(),
             role: result.role,
+            door: result.door,
             title: (result.title != described.title).then(|| result.title.clone()),
             source: (result.source != described.source).then(|| result.source.clone()),
             verdict: result.verdict(),
@@ -287,6 +291,7 @@ impl Row {
         Ok(ScenarioResult {
             instance: self.instance,
             role: self.role,
+            door: self.door,
             title: self.title.unwrap_or_else(|| described.title.clone()),
             source: self.source.unwrap_or_else(|| described.source.clone()),
             outcome,

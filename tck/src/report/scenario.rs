@@ -1,5 +1,6 @@
 //! How a scenario ended in a role, and what it counts as.
 
+use crate::door::Door;
 use crate::finding::{Finding, Severity, Verdict};
 use crate::party::Role;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ pub struct ScenarioResult {
     pub instance: Option<String>,
     /// Who was under test.
     pub role: Role,
+    /// By which door the client called; gRPC goes without saying.
+    pub door: Door,
     /// The scenario's title.
     pub title: String,
     /// Where the scenario stands.
@@ -89,6 +92,7 @@ impl ScenarioResult {
             name: name.to_owned(),
             instance: None,
             role,
+            door: Door::default(),
             title: title.to_owned(),
             source,
             outcome,
@@ -103,12 +107,9 @@ impl ScenarioResult {
         }
     }
 
-    /// `suite/id`, and `[choice]` if there are several instances.
+    /// `suite/id`, `@door` unless that is gRPC, and `[choice]` if there are several instances.
     pub fn full_name(&self) -> String {
-        match &self.instance {
-            Some(instance) => format!("{}[{instance}]", self.name),
-            None => self.name.clone(),
-        }
+        self.door.full_name(&self.name, self.instance.as_deref())
     }
 
     /// The finding that the others follow from: the first failure that is no consequence, else the first warning.

@@ -2,6 +2,7 @@
 
 use super::stages::Stages;
 use super::{RunOptions, result_of};
+use crate::door::Door;
 use crate::finding::Verdict;
 use crate::judge;
 use crate::judge::Judgement;
@@ -9,8 +10,8 @@ use crate::party::Role;
 use crate::report::{Outcome, ScenarioResult};
 use crate::scenario::message::Bindings;
 use crate::scenario::{Scenario, write};
-use crate::script::Script;
 use crate::script::expand;
+use crate::script::{NotPlayable, Script};
 use crate::system;
 use crate::tasks::apart;
 use crate::transcript::{Transcript, file};
@@ -30,6 +31,8 @@ const DEATH: Duration = Duration::from_millis(200);
 pub(super) struct Task {
     pub scenario: Arc<Scenario>,
     pub role: Role,
+    /// By which door its client calls.
+    pub door: Door,
     pub choice: usize,
     pub instance: Option<String>,
     pub own_subject: bool,
@@ -67,16 +70,17 @@ impl Task {
         role: Role,
         choice: usize,
         instance: Option<String>,
-    ) -> Result<Task, String> {
+    ) -> Result<Task, NotPlayable> {
         crate::check::roles(scenario)
             .into_iter()
             .find(|(other, _)| *other == role)
             .map_or(Ok(()), |(_, playable)| playable)?;
-        let script = expand::expand(scenario, role, choice, fresh(scenario)).map_err(|e| e.0)?;
+        let script = expand::expand(scenario, role, choice, fresh(scenario))?;
         let own_subject = system::needs_own_subject(scenario);
         Ok(Task {
             scenario: scenario.clone(),
             role,
+            door: Door::Grpc,
             choice,
             instance,
             own_subject,
@@ -115,7 +119,7 @@ impl Task {
             fresh(&self.scenario),
         ) {
             Ok(script) => self.on_stage(Arc::new(script), stages).await,
-            Err(reason) => self.error(reason.0),
+            Err(reason) => self.error(reason.to_string()),
         };
         played.result.duration_ms = Some(began.elapsed().as_millis() as u64);
         played
@@ -160,13 +164,14 @@ impl Task {
         } else {
             stages.shared(&self.scenario)
         };
-        let mut transcript = match cast::perform(script.clone(), stage, &stages.limits).await {
-            Ok(transcript) => transcript,
-            Err(text) => return self.error(text),
-        };
-        if let Some(instance) = &self.instance {
-            transcript.scenario = format!("{}[{instance}]", transcript.scenario);
-        }
+        let mut transcript =
+            match cast::perform(script.clone(), self.door, stage, &stages.limits).await {
+                Ok(transcript) => transcript,
+                Err(error) => return self.error(error.to_string()),
+            };
+        transcript.scenario = self
+            .door
+            .full_name(&transcript.scenario, self.instance.as_deref());
         let judgement = judge::judge(&script, &transcript);
         let suspect = !self.own_subject && judgement.verdict() != Verdict::Pass;
         let died = match suspect {

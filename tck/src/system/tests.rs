@@ -408,6 +408,7 @@ fn result(name: &str, role: Role, broken: &[&str]) -> ScenarioResult {
         name: name.to_owned(),
         instance: None,
         role,
+        door: crate::door::Door::Grpc,
         title: String::new(),
         source: Place::default(),
         outcome: Outcome::Ran {

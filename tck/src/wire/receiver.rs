@@ -59,7 +59,7 @@ impl Receiver {
         }
     }
 
-    /// Called side: what comes with the request; `answer` is what is being sent back.
+    /// IncomingCall side: what comes with the request; `answer` is what is being sent back.
     pub(super) fn of_request(body: Incoming, answer: Sending) -> Receiver {
         Receiver {
             state: State::Body(body),
@@ -69,7 +69,7 @@ impl Receiver {
         }
     }
 
-    /// Called side, after the half-close: the caller resets the stream that it waits on. Never, if it is answered.
+    /// IncomingCall side, after the half-close: the caller resets the stream that it waits on. Never, if it is answered.
     pub async fn reset(&mut self) -> Event {
         if let Some(answer) = &mut self.answer {
             let _ = (&mut answer.dropped).await;

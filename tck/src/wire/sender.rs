@@ -95,7 +95,7 @@ impl Sender {
         }
     }
 
-    /// Called side: what is sent goes into the response, on this connection.
+    /// IncomingCall side: what is sent goes into the response, on this connection.
     pub(super) fn of_response(
         frames: FrameSender,
         connection: mpsc::UnboundedSender<HangUp>,
@@ -114,7 +114,7 @@ impl Sender {
         }
     }
 
-    /// Called side: leaves the connection that the call came on.
+    /// IncomingCall side: leaves the connection that the call came on.
     pub fn hang_up(&mut self, how: HangUp) {
         if let Some(connection) = &self.connection {
             let _ = connection.send(how);
@@ -142,7 +142,7 @@ impl Sender {
         self.frames = None;
     }
 
-    /// Called side: ends the call with a status in trailers.
+    /// IncomingCall side: ends the call with a status in trailers.
     pub async fn end(&mut self, code: i32, message: &str) {
         if let Some(frames) = self.frames.take() {
             let _ = frames

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 /// A call that came in.
 #[derive(Debug)]
-pub struct Called {
+pub struct IncomingCall {
     /// `/package.Service/Method`.
     pub path: String,
     /// Request metadata.
@@ -32,13 +32,13 @@ pub struct Called {
 enum Begins {
     /// At once, without metadata.
     AtOnce,
-    /// When [`Called::begin`] is told with what metadata.
+    /// When [`IncomingCall::begin`] is told with what metadata.
     WhenTold,
 }
 
 /// Serves every call on the listener: each is given to `calls`, and its answer begins at once, without metadata.
 /// Ends when the listener breaks or `calls` is closed. The task's end (or abort) closes all connections.
-pub async fn serve(listener: TcpListener, calls: mpsc::UnboundedSender<Called>) {
+pub async fn serve(listener: TcpListener, calls: mpsc::UnboundedSender<IncomingCall>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
@@ -52,12 +52,12 @@ pub async fn serve(listener: TcpListener, calls: mpsc::UnboundedSender<Called>) 
     }
 }
 
-/// Serves one connection for a relay: answers begin when [`Called::begin`] is told how.
-pub async fn relay(stream: TcpStream, calls: mpsc::UnboundedSender<Called>) {
+/// Serves one connection for a relay: answers begin when [`IncomingCall::begin`] is told how.
+pub async fn relay(stream: TcpStream, calls: mpsc::UnboundedSender<IncomingCall>) {
     connection(stream, calls, Begins::WhenTold).await;
 }
 
-async fn connection(stream: TcpStream, calls: mpsc::UnboundedSender<Called>, begins: Begins) {
+async fn connection(stream: TcpStream, calls: mpsc::UnboundedSender<IncomingCall>, begins: Begins) {
     let _ = stream.set_nodelay(true);
     let (hang_up, mut hung_up) = mpsc::unbounded_channel();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -87,14 +87,14 @@ async fn connection(stream: TcpStream, calls: mpsc::UnboundedSender<Called>, beg
 /// The answer's body, and what it begins with, if it waits for that.
 fn accept(
     request: Request<Incoming>,
-    calls: &mpsc::UnboundedSender<Called>,
+    calls: &mpsc::UnboundedSender<IncomingCall>,
     connection: mpsc::UnboundedSender<HangUp>,
     begins: Begins,
 ) -> (Body, Option<oneshot::Receiver<Metadata>>) {
     let (head, body) = request.into_parts();
     let (frames, answer, sending) = queue();
     let (begin, begun) = (begins == Begins::WhenTold).then(oneshot::channel).unzip();
-    let called = Called {
+    let called = IncomingCall {
         path: head.uri.path().to_owned(),
         metadata: metadata(&head.headers),
         receiver: Receiver::of_request(body, sending),

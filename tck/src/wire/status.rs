@@ -26,6 +26,14 @@ impl Status {
         }
     }
 
+    /// The end of a call that could not even be begun.
+    pub fn unreachable(error: &std::io::Error) -> Status {
+        Status {
+            lost: true,
+            ..Status::broken(14, error.to_string())
+        }
+    }
+
     pub(super) fn broken(code: i32, message: impl Into<String>) -> Status {
         Status {
             code,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 async fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (calls, mut incoming) = mpsc::unbounded_channel::<Called>();
+    let (calls, mut incoming) = mpsc::unbounded_channel::<IncomingCall>();
     tokio::spawn(serve(listener, calls));
     tokio::spawn(async move {
         while let Some(mut call) = incoming.recv().await {
@@ -42,7 +42,7 @@ async fn messages_and_status_pass_both_ways() {
 async fn a_reset_is_not_an_end_with_trailers() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (calls, mut incoming) = mpsc::unbounded_channel::<Called>();
+    let (calls, mut incoming) = mpsc::unbounded_channel::<IncomingCall>();
     tokio::spawn(serve(listener, calls));
     let connection = Connection::open(address).await.unwrap();
     let (_sender, mut receiver) = connection.call("/a/b", &[]);
@@ -62,7 +62,7 @@ async fn a_reset_is_not_an_end_with_trailers() {
 async fn a_cancelled_call_is_seen_by_the_called() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (calls, mut incoming) = mpsc::unbounded_channel::<Called>();
+    let (calls, mut incoming) = mpsc::unbounded_channel::<IncomingCall>();
     tokio::spawn(serve(listener, calls));
     let connection = Connection::open(address).await.unwrap();
     let (mut sender, mut receiver) = connection.call("/a/b", &[]);

@@ -103,7 +103,7 @@ fn every_flipped_bit_of_the_log_is_noticed_but_those_of_a_batch_s_number() {
     let starts = ends(&whole);
     for at in 0..whole.len() {
         let start = starts.iter().rfind(|start| **start <= at).unwrap();
-        // A count of four bytes, and then the number: nothing protects it, and nothing is lost by it.
+        // A count of four bytes, and then the number: nothing protects it, or is lost by it.
         let is_number = (5..13).contains(&(at - start));
         for bit in 0..8 {
             let mut flipped = whole.clone();

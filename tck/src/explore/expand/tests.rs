@@ -6,6 +6,7 @@ use crate::party::Role;
 use crate::protocol::Kind;
 use crate::requirement::Requirements;
 use crate::scenario::StreamLine;
+use crate::scenario::message;
 use crate::scenario::{read, write};
 use crate::script;
 

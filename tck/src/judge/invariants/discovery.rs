@@ -1,18 +1,19 @@
 //! What an entity spec must be.
 
+use crate::judge::evaluation::Evaluation;
 use crate::requirement::{RequirementName, names};
-use crate::services::{SERVICES, Service};
+use crate::services::{EVENT_SOURCED_CONFIGURED, SERVICES, Service, VALUE_ENTITY_CONFIGURED};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{Entity, EntitySpec};
 use cloudstate_protocol::descriptors::{self, UnknownSyntax, check_syntax};
-use cloudstate_protocol::names::{ACTION, ENTITY_TYPES};
+use cloudstate_protocol::names::{ACTION, ENTITY_TYPES, PROTOCOL_VERSION};
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::collections::BTreeSet;
 
-/// Each requirement that was checked, with what is wrong, if anything.
-pub fn check(spec: &EntitySpec) -> Vec<(RequirementName, Option<String>)> {
-    let mut checked = vec![
+/// Each requirement whose premise holds.
+pub(in crate::judge) fn check(spec: &EntitySpec) -> Vec<Evaluation> {
+    let checked = [
         (names::DISCOVERY_FUNCTION_ANNOUNCES_VERSION, version(spec)),
         (names::DISCOVERY_DESCRIPTORS_COMPLETE, imports(spec)),
         (names::DISCOVERY_ENTITY_TYPE_KNOWN, types(spec)),
@@ -21,23 +22,35 @@ pub fn check(spec: &EntitySpec) -> Vec<(RequirementName, Option<String>)> {
         (names::TCK_MODELS_PERSISTENCE_IDS, model_persistence(spec)),
         (names::TCK_MODELS_ENTITY_TYPES, model_types(spec)),
     ];
-    for (requirement, service) in CONFIGURED {
-        let problem = configured(spec, service);
-        checked.extend(problem.map(|problem| (requirement, problem)));
-    }
-    checked
+    let checked = checked
+        .into_iter()
+        .map(|(requirement, problem)| match problem {
+            Some(text) => Evaluation::broken(requirement, text),
+            None => Evaluation::kept(requirement),
+        });
+    let configured = CONFIGURED.into_iter();
+    let configured = configured.filter_map(|(requirement, service)| {
+        let mut served = spec.entities.iter();
+        let entity = served.find(|entity| entity.service_name == service.name)?;
+        Some(configured_timeout(requirement, entity))
+    });
+    checked.chain(configured).collect()
 }
 
 fn version(spec: &EntitySpec) -> Option<String> {
     let info = spec.service_info.clone().unwrap_or_default();
     let (major, minor) = (info.protocol_major_version, info.protocol_minor_version);
-    ((major, minor) != (0, 2))
-        .then(|| format!("the announced protocol version is {major}.{minor}, not 0.2"))
+    let (known_major, known_minor) = PROTOCOL_VERSION;
+    ((major, minor) != PROTOCOL_VERSION).then(|| {
+        format!(
+            "the announced protocol version is {major}.{minor}, not {known_major}.{known_minor}"
+        )
+    })
 }
 
 /// The files of the descriptor set that can't be read and that nothing needs. They are nobody's fault: the function
 /// may serve more than the protocol knows of.
-pub fn set_aside(spec: &EntitySpec) -> Vec<UnknownSyntax> {
+pub(crate) fn set_aside(spec: &EntitySpec) -> Vec<UnknownSyntax> {
     let set = FileDescriptorSet::decode(spec.proto.as_slice()).unwrap_or_default();
     let unknown = set.file.iter().filter_map(|file| {
         let unknown = check_syntax(file).err()?;
@@ -161,31 +174,27 @@ fn model_types(spec: &EntitySpec) -> Option<String> {
     ))
 }
 
-/// The models that ask for a passivation timeout of 100 milliseconds.
-const CONFIGURED: [(RequirementName, &str); 2] = [
+/// The models that ask for a short passivation timeout.
+const CONFIGURED: [(RequirementName, Service); 2] = [
     (
         names::TCK_MODELS_CONFIGURED_PASSIVATION,
-        "cloudstate.tck.model.EventSourcedConfigured",
+        EVENT_SOURCED_CONFIGURED,
     ),
     (
         names::TCK_MODELS_VALUE_ENTITY_CONFIGURED_PASSIVATION,
-        "cloudstate.tck.model.valueentity.ValueEntityConfigured",
+        VALUE_ENTITY_CONFIGURED,
     ),
 ];
 
-/// `None`: the model isn't served.
-fn configured(spec: &EntitySpec, service: &str) -> Option<Option<String>> {
-    let entity = spec
-        .entities
-        .iter()
-        .find(|entity| entity.service_name == service)?;
-    let strategy = entity
-        .passivation_strategy
-        .as_ref()
-        .and_then(|s| s.strategy.as_ref());
+/// How long that is, in milliseconds.
+const CONFIGURED_TIMEOUT: i64 = 100;
+
+fn configured_timeout(requirement: RequirementName, entity: &Entity) -> Evaluation {
+    let strategy = entity.passivation_strategy.as_ref();
+    let strategy = strategy.and_then(|strategy| strategy.strategy.as_ref());
     let announced = strategy.map(|Strategy::Timeout(timeout)| timeout.timeout);
-    Some((announced != Some(100)).then(|| {
-        let announced = announced.map_or("none".to_owned(), |ms| format!("{ms} ms"));
-        format!("the announced passivation timeout is {announced}, not 100 ms")
-    }))
+    let shown = announced.map_or("none".to_owned(), |ms| format!("{ms} ms"));
+    let text = format!("the announced passivation timeout is {shown}, not {CONFIGURED_TIMEOUT} ms");
+    let holds = announced == Some(CONFIGURED_TIMEOUT);
+    Evaluation::new(requirement, holds, text)
 }

@@ -1,165 +1,76 @@
-//! The kit's door for proxies: there it is the user function, or stands before the real one.
+//! Where the kit listens for proxies: there it is the user function, or stands before the real one.
 //!
 //! Scenarios claim what comes: an entity's stream by the entity id (or, if the proxy got the id wrong, by the
 //! payload of its first command), a report by the ids it mentions. What nobody claims is answered by the model,
-//! or handed on to the real function.
+//! or passed on to the real function.
 
-use super::announce::laid_over;
-use super::standin;
-use super::{Arrival, Mailbox};
-use crate::protocol;
-use crate::protocol::EntityType;
-use crate::protocol::FromProxy;
+use super::announce::overlay;
+use super::claims::{Claim, Claims};
+use super::{Arrival, Mailbox, stub};
+use crate::protocol::{self, EntityType, FromProxy};
 use crate::script::Script;
-use crate::system;
 use crate::system::Port;
 use crate::tasks::Panics;
-use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
-use crate::yaml::Node;
+use crate::wire::{self, Connection, Event, IncomingCall, Receiver, Sender};
 use bytes::Bytes;
 use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo, UserFunctionError};
 use prost::Message as _;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// What stands behind the door.
+/// What stands behind the endpoint.
 #[derive(Clone, Debug)]
-pub enum Behind {
+pub enum Backend {
     /// The kit itself is the function.
-    Kit {
-        /// It announces its spec as it is; else only what the proxy supports.
-        whole: bool,
-    },
+    Kit(Announces),
     /// The real function; the kit watches.
     Function(SocketAddr),
 }
 
-/// The door, open.
+/// What the kit as function announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announces {
+    /// Its spec as it is.
+    Everything,
+    /// Only what the proxy says that it supports: one that doesn't would refuse the rest.
+    Supported,
+}
+
+/// The endpoint, open.
 #[derive(Debug)]
-pub struct Door {
+pub struct Endpoint {
     port: Port,
     claims: Claims,
     discovered: watch::Receiver<Option<Bytes>>,
-    porter: Porter,
+    dispatcher: Dispatcher,
     serving: tokio::sync::Mutex<JoinSet<Option<()>>>,
 }
 
-/// An owner's claim; it ends when this is dropped.
-#[derive(Debug)]
-pub struct Claim {
-    claims: Claims,
-    number: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Claims(Arc<Mutex<Owners>>);
-
-#[derive(Debug, Default)]
-struct Owners {
-    next: u64,
-    owners: Vec<Owner>,
-}
-
-#[derive(Clone, Debug)]
-struct Owner {
-    number: u64,
-    ids: Vec<String>,
-    payloads: Vec<Bytes>,
-    mailbox: Mailbox,
-    /// It has the subject for itself, and gets everything.
-    exclusive: bool,
-    /// It has the actions of this service for itself.
-    actions: Option<String>,
-    /// How the next calls of `discover` end, instead of an answer.
-    refusals: VecDeque<(i32, String)>,
-    /// What they are answered, where that isn't the door's own spec.
-    specs: VecDeque<Option<Node>>,
-}
-
-impl Claims {
-    fn with<T>(&self, run: impl FnOnce(&mut Owners) -> T) -> T {
-        run(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn find(&self, is: impl Fn(&Owner) -> bool) -> Option<Owner> {
-        self.with(|all| {
-            all.owners
-                .iter()
-                .find(|owner| owner.exclusive || is(owner))
-                .cloned()
-        })
-    }
-
-    fn of_text(&self, text: &str) -> Option<Owner> {
-        self.find(|owner| owner.ids.iter().any(|id| text.contains(id.as_str())))
-    }
-
-    /// What a scenario with the proxy to itself answers to this call of `discover`, laid over the door's own.
-    fn spec(&self) -> Option<Node> {
-        self.with(|all| {
-            let mut owners = all.owners.iter_mut().filter(|owner| owner.exclusive);
-            let specs = &mut owners.next()?.specs;
-            match specs.len() {
-                0 | 1 => specs.front().cloned().flatten(),
-                _ => specs.pop_front().flatten(),
-            }
-        })
-    }
-
-    /// How this call of `discover` ends, if a scenario wants it to fail.
-    fn refusal(&self) -> Option<(i32, String)> {
-        self.with(|all| {
-            let mut refusals = all.owners.iter_mut().map(|owner| &mut owner.refusals);
-            refusals.find_map(VecDeque::pop_front)
-        })
-    }
-
-    /// The scenario that has the actions of a service for itself.
-    fn of_actions(&self, is: impl Fn(&str) -> bool) -> Option<Owner> {
-        self.find(|owner| owner.actions.as_deref().is_some_and(&is))
-    }
-
-    fn of_payload(&self, payload: &[u8]) -> Option<Owner> {
-        if payload.is_empty() {
-            return None;
-        }
-        self.find(|owner| owner.payloads.iter().any(|p| p == payload))
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.claims
-            .with(|all| all.owners.retain(|owner| owner.number != self.number));
-    }
-}
-
-impl Door {
-    /// Serves at this port until the door is dropped.
+impl Endpoint {
+    /// Serves at this port until it is dropped.
     ///
     /// # Errors
     /// Somebody else listens there.
-    pub fn open(port: Port, behind: Behind, spec: EntitySpec) -> std::io::Result<Door> {
+    pub fn open(port: Port, backend: Backend, spec: EntitySpec) -> std::io::Result<Endpoint> {
         let listener = port.listen()?;
         let claims = Claims::default();
         let (discoveries, discovered) = watch::channel(None);
-        let porter = Porter {
+        let dispatcher = Dispatcher {
             claims: claims.clone(),
-            behind,
+            backend,
             spec: Arc::new(spec),
             discoveries: Arc::new(discoveries),
             panics: Panics::default(),
         };
-        let serving = porter.serve(listener).into();
-        Ok(Door {
+        let serving = dispatcher.serve(listener).into();
+        Ok(Endpoint {
             port,
             claims,
             discovered,
-            porter,
+            dispatcher,
             serving,
         })
     }
@@ -176,7 +87,7 @@ impl Door {
     /// Somebody else has the port by now.
     pub async fn reopen(&self) -> std::io::Result<()> {
         let listener = self.port.listen()?;
-        *self.serving.lock().await = self.porter.serve(listener);
+        *self.serving.lock().await = self.dispatcher.serve(listener);
         Ok(())
     }
 
@@ -187,41 +98,7 @@ impl Door {
 
     /// From now on what belongs to the script's entities goes to this mailbox.
     pub fn claim(&self, script: &Script, mailbox: Mailbox) -> Claim {
-        let ids = script
-            .bindings
-            .values()
-            .filter(|id| !id.is_empty())
-            .cloned()
-            .collect();
-        let payloads = script
-            .calls
-            .iter()
-            .map(|call| call.payload.clone())
-            .collect();
-        let exclusive = system::needs_own_subject(&script.scenario);
-        let actions = script
-            .has_actions()
-            .then(|| script.scenario.service.clone());
-        let refusals = script.refusals();
-        let specs = script.specs();
-        let number = self.claims.with(|all| {
-            all.next += 1;
-            all.owners.push(Owner {
-                number: all.next,
-                ids,
-                payloads,
-                mailbox,
-                exclusive,
-                actions,
-                refusals,
-                specs,
-            });
-            all.next
-        });
-        Claim {
-            claims: self.claims.clone(),
-            number,
-        }
+        self.claims.claim(script, mailbox)
     }
 
     /// Waits until a proxy has called `discover` and was answered.
@@ -229,9 +106,7 @@ impl Door {
         let mut discovered = self.discovered.clone();
         let _ = discovered.wait_for(Option::is_some).await;
     }
-}
 
-impl Door {
     /// The `ProxyInfo` of the last `discover`.
     pub fn announced(&self) -> Option<Bytes> {
         self.discovered.borrow().clone()
@@ -239,37 +114,38 @@ impl Door {
 
     /// The panics of what answers there: each may have cost whoever waits for a call.
     pub fn panics(&self) -> &Panics {
-        &self.porter.panics
+        &self.dispatcher.panics
     }
 }
 
+/// Gives each call to the scenario that claims it, or to the backend.
 #[derive(Clone, Debug)]
-struct Porter {
+struct Dispatcher {
     claims: Claims,
-    behind: Behind,
+    backend: Backend,
     spec: Arc<EntitySpec>,
     discoveries: Arc<watch::Sender<Option<Bytes>>>,
     panics: Panics,
 }
 
-impl Porter {
+impl Dispatcher {
     fn serve(&self, listener: TcpListener) -> JoinSet<Option<()>> {
         let (calls, mut incoming) = mpsc::unbounded_channel();
-        let porter = self.clone();
+        let dispatcher = self.clone();
         let watch = self.panics.clone();
         let mut serving = JoinSet::new();
         serving.spawn(watch.clone().watch(wire::serve(listener, calls)));
         serving.spawn(self.panics.clone().watch(async move {
             let mut answering = JoinSet::new();
             while let Some(called) = incoming.recv().await {
-                answering.spawn(watch.clone().watch(porter.clone().answer(called)));
+                answering.spawn(watch.clone().watch(dispatcher.clone().answer(called)));
                 while answering.try_join_next().is_some() {}
             }
         }));
         serving
     }
 
-    async fn answer(self, mut called: Called) {
+    async fn answer(self, mut called: IncomingCall) {
         match (called.path.as_str(), EntityType::of_path(&called.path)) {
             (protocol::DISCOVER, _) => self.discover(called).await,
             (protocol::REPORT_ERROR, _) => self.report(called).await,
@@ -284,12 +160,12 @@ impl Porter {
         }
     }
 
-    async fn discover(self, mut called: Called) {
+    async fn discover(self, mut called: IncomingCall) {
         let Event::Message(info) = called.receiver.next().await else {
             return called.sender.end(3, "discover needs a ProxyInfo").await;
         };
-        if let Some(owner) = self.claims.find(|_| false) {
-            self.tell(&owner, &called.path, &called.metadata, info.clone());
+        if let Some(owner) = self.claims.exclusive() {
+            copy(&owner, &called.path, &called.metadata, info.clone());
         }
         if let Some((code, message)) = self.claims.refusal() {
             return called.sender.end(code, &message).await;
@@ -297,7 +173,7 @@ impl Porter {
         let spec = self.spec_for(&info);
         let spec = match self.claims.spec() {
             // The scenario was checked, so it can be built.
-            Some(written) => laid_over(&written, spec.clone()).unwrap_or(spec),
+            Some(written) => overlay(&written, spec.clone()).unwrap_or(spec),
             None => spec,
         };
         called.sender.send(spec.encode_to_vec().into()).await;
@@ -305,10 +181,9 @@ impl Porter {
         self.discoveries.send_replace(Some(info));
     }
 
-    /// A proxy refuses what it doesn't support, so it is told of the rest only.
     fn spec_for(&self, info: &[u8]) -> EntitySpec {
         let mut spec = EntitySpec::clone(&self.spec);
-        let whole = matches!(self.behind, Behind::Kit { whole: true });
+        let whole = matches!(self.backend, Backend::Kit(Announces::Everything));
         if let (false, Ok(info)) = (whole, ProxyInfo::decode(info)) {
             let supported = |name: &String| info.supported_entity_types.contains(name);
             spec.entities
@@ -317,7 +192,7 @@ impl Porter {
         spec
     }
 
-    async fn report(self, mut called: Called) {
+    async fn report(self, mut called: IncomingCall) {
         let Event::Message(bytes) = called.receiver.next().await else {
             return called
                 .sender
@@ -331,9 +206,9 @@ impl Porter {
         // A report about an action's call has no id.
         let owner = owner.or_else(|| self.claims.of_actions(|service| text.contains(service)));
         if let Some(owner) = owner {
-            self.tell(&owner, &called.path, &called.metadata, bytes.clone());
+            copy(&owner, &called.path, &called.metadata, bytes.clone());
         }
-        if let Behind::Function(address) = self.behind
+        if let Backend::Function(address) = self.backend
             && let Ok(connection) = Connection::open(address).await
         {
             connection.unary(protocol::REPORT_ERROR, bytes).await;
@@ -342,57 +217,47 @@ impl Porter {
         called.sender.end(0, "").await;
     }
 
-    /// Gives a scenario a copy of a unary call that the kit answers by itself.
-    fn tell(&self, owner: &Owner, path: &str, metadata: &wire::Metadata, message: Bytes) {
-        let copy = Called {
-            path: path.to_owned(),
-            metadata: metadata.clone(),
-            receiver: Receiver::ended(),
-            sender: Sender::closed(),
-            begin: None,
-        };
-        let _ = owner.mailbox.send(Arrival::Called(
-            Box::new(copy),
-            vec![Event::Message(message)],
-        ));
-    }
-
-    /// Reads until it is known whose stream this is.
-    async fn entity(self, mut called: Called, entity_type: EntityType) {
+    /// Reads until it is known whose stream this is: a replay may come before the first command.
+    async fn entity(self, mut called: IncomingCall, entity_type: EntityType) {
         let mut seen = Vec::new();
         loop {
             let event = called.receiver.next().await;
-            let owner = match &event {
-                Event::Message(bytes) => match protocol::read_in(entity_type, bytes) {
-                    FromProxy::Init { entity, .. } => self.claims.of_text(&entity),
-                    FromProxy::Command(command) => {
-                        let payload = command.payload.unwrap_or_default().value;
-                        self.claims
-                            .of_text(&command.entity)
-                            .or_else(|| self.claims.of_payload(&payload))
-                    }
-                    _ => None,
-                },
+            let message = match &event {
+                Event::Message(bytes) => Some(protocol::read_in(entity_type, bytes)),
                 _ => None,
             };
-            let decided = owner.is_some()
-                || !matches!(&event, Event::Message(bytes)
-                    if matches!(protocol::read_in(entity_type, bytes), FromProxy::Init { .. } | FromProxy::Event { .. }));
             seen.push(event);
-            match owner {
-                Some(owner) => {
-                    let _ = owner.mailbox.send(Arrival::Called(Box::new(called), seen));
-                    return;
-                }
-                None if decided => return self.unclaimed(called, seen).await,
-                None => {}
+            if let Some(owner) = message.as_ref().and_then(|message| self.owner(message)) {
+                let _ = owner.send(Arrival::Call(Box::new(called), seen));
+                return;
             }
+            if !matches!(
+                message,
+                Some(FromProxy::Init { .. } | FromProxy::Event { .. })
+            ) {
+                return self.unclaimed(called, seen).await;
+            }
+        }
+    }
+
+    /// Whose entity this is about.
+    fn owner(&self, message: &FromProxy) -> Option<Mailbox> {
+        match message {
+            FromProxy::Init { entity, .. } => self.claims.of_text(entity),
+            FromProxy::Command(command) => {
+                let by_payload = || {
+                    let payload = command.payload.as_ref()?;
+                    self.claims.of_payload(&payload.value)
+                };
+                self.claims.of_text(&command.entity).or_else(by_payload)
+            }
+            _ => None,
         }
     }
 
     /// An action's first message says whose it is by its payload; else it is the one's that has the actions to
     /// itself.
-    async fn action(self, mut called: Called) {
+    async fn action(self, mut called: IncomingCall) {
         let first = called.receiver.next().await;
         let owner = match &first {
             Event::Message(bytes) => match protocol::read_in(EntityType::Action, bytes) {
@@ -410,22 +275,35 @@ impl Porter {
         };
         match owner {
             Some(owner) => {
-                let arrival = Arrival::Called(Box::new(called), vec![first]);
-                let _ = owner.mailbox.send(arrival);
+                let arrival = Arrival::Call(Box::new(called), vec![first]);
+                let _ = owner.send(arrival);
             }
             None => self.unclaimed(called, vec![first]).await,
         }
     }
 
-    async fn unclaimed(self, called: Called, seen: Vec<Event>) {
-        match self.behind {
-            Behind::Kit { .. } => standin::answer(called, seen).await,
-            Behind::Function(address) => hand_on(called, seen, address).await,
+    async fn unclaimed(self, called: IncomingCall, seen: Vec<Event>) {
+        match self.backend {
+            Backend::Kit(_) => stub::answer(called, seen).await,
+            Backend::Function(address) => pass_on(called, seen, address).await,
         }
     }
 }
 
-async fn hand_on(mut called: Called, seen: Vec<Event>, address: SocketAddr) {
+/// Gives a scenario a copy of a unary call that the kit answers by itself.
+fn copy(owner: &Mailbox, path: &str, metadata: &wire::Metadata, message: Bytes) {
+    let copy = IncomingCall {
+        path: path.to_owned(),
+        metadata: metadata.clone(),
+        receiver: Receiver::ended(),
+        sender: Sender::closed(),
+        begin: None,
+    };
+    let _ = owner.send(Arrival::Call(Box::new(copy), vec![Event::Message(message)]));
+}
+
+/// The real function answers.
+async fn pass_on(mut called: IncomingCall, seen: Vec<Event>, address: SocketAddr) {
     let Ok(connection) = Connection::open(address).await else {
         return called.sender.end(14, "the function can't be reached").await;
     };

@@ -6,11 +6,11 @@ use crate::model::oracle::Entity;
 use crate::protocol;
 use crate::protocol::EntityType;
 use crate::protocol::{Command, FromProxy, Kind};
-use crate::wire::{Called, Event};
+use crate::wire::{Event, IncomingCall};
 use prost_types::Any;
 
 /// Answers what was seen of a call, and then what comes, up to its end.
-pub async fn answer(mut called: Called, seen: Vec<Event>) {
+pub async fn answer(mut called: IncomingCall, seen: Vec<Event>) {
     let Some(mut session) = Session::on(&called.path) else {
         return called
             .sender
