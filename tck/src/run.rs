@@ -222,15 +222,14 @@ impl Plan {
 fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
     let mut plan = Plan::default();
     for scenario in &options.scenarios {
-        let choices = choice::choices(scenario, role);
-        for choice in 0..choices {
-            let instance = (choices > 1).then(|| instance(choice));
-            let task = Task::new(scenario, role, choice, instance).and_then(|task| {
-                let applicable = stages.applicable(&options.system, task);
-                applicable.inspect_err(|lacking| {
-                    plan.lacking.get_or_insert_with(|| lacking.to_string());
-                })
-            });
+        for choice in choice::choices(scenario, role) {
+            let task =
+                Task::new(scenario, role, choice.alternative, choice.name).and_then(|task| {
+                    let applicable = stages.applicable(&options.system, task);
+                    applicable.inspect_err(|lacking| {
+                        plan.lacking.get_or_insert_with(|| lacking.to_string());
+                    })
+                });
             match task {
                 Ok(task) => plan.tasks.push(task),
                 Err(reason) => {
@@ -244,11 +243,6 @@ fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
         }
     }
     plan
-}
-
-/// What the instance of a scenario is called that plays this choice.
-pub(crate) fn instance(choice: usize) -> String {
-    format!("restart={}", choice == 1)
 }
 
 fn result_of(

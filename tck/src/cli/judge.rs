@@ -2,6 +2,7 @@
 
 use super::catalog::{Catalog, read_text};
 use super::{Console, Fault, arguments};
+use crate::diagram;
 use crate::judge;
 use crate::party::Role;
 use crate::report::{
@@ -13,7 +14,6 @@ use crate::script::{choice, expand};
 use crate::transcript::file::{self, Saved};
 use crate::transcript::text;
 use crate::yaml::Source;
-use crate::{diagram, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn again(
 ) -> Result<(ScenarioResult, BTreeSet<RequirementName>), String> {
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
-    let choices = choice::choices(&scenario, transcript.role);
+    let mut choices = choice::choices(&scenario, transcript.role).into_iter();
     let (choice, instance) = match transcript
         .scenario
         .strip_suffix(']')
@@ -79,11 +79,9 @@ fn again(
     {
         None => (0, None),
         Some((_, instance)) => {
-            let known = (0..choices).find(|choice| run::instance(*choice) == instance);
-            (
-                known.ok_or_else(|| format!("its scenario has no instance {instance}"))?,
-                Some(instance),
-            )
+            let known = choices.find(|choice| choice.name.as_deref() == Some(instance));
+            let known = known.ok_or_else(|| format!("its scenario has no instance {instance}"))?;
+            (known.alternative, Some(instance))
         }
     };
     let bindings = transcript.bindings.clone().into_iter().collect();
