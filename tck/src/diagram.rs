@@ -93,6 +93,7 @@ pub fn transcript(transcript: &Transcript, findings: &[Finding], package: &str) 
 }
 
 /// The same as an SVG image.
+#[expect(dead_code, reason = "for a report with pictures")]
 pub fn transcript_svg(transcript: &Transcript, findings: &[Finding], package: &str) -> String {
     let decoder = Decoder::new(&transcript.entries, package);
     let rows = seen::rows(&transcript.entries, findings, &|entry| {

@@ -9,7 +9,7 @@ use crate::finding;
 use crate::judge::ChoiceTaken;
 use crate::party::Role;
 use crate::report::{
-    Choice, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo, Unserved,
+    Choice, Outcome, Report, RequirementResult, ScenarioResult, SourceLine, SystemInfo, Unserved,
 };
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::Scenario;
@@ -258,7 +258,7 @@ fn result_of(
         role,
         door: Door::Grpc,
         title: scenario.title.clone(),
-        source: Place {
+        source: SourceLine {
             file: scenario.source.name.clone(),
             line,
         },

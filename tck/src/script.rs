@@ -170,8 +170,6 @@ pub struct CallPlan {
     pub replay: Option<Node>,
     /// It is the fence at the end, not a step of the chart.
     pub fence: bool,
-    /// Value of `$client` in a concurrent step.
-    pub client: Option<usize>,
 }
 
 /// One thing that one party does.

@@ -1,12 +1,12 @@
 //! `judge`: saved transcripts judged again, by this version of the kit and without the system they are of.
 
 use super::catalog::{Catalog, read_text};
-use super::{Console, Fault, arguments};
+use super::{CommandError, Console, arguments};
 use crate::diagram;
 use crate::judge;
 use crate::party::Role;
 use crate::report::{
-    ExitCode, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo,
+    ExitCode, Outcome, Report, RequirementResult, ScenarioResult, SourceLine, SystemInfo,
 };
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::{Scenario, read};
@@ -19,14 +19,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(super) fn judge(
-    arguments: &arguments::Judge,
+    arguments: &arguments::JudgeArguments,
     console: &mut Console<'_>,
-) -> Result<ExitCode, Fault> {
+) -> Result<ExitCode, CommandError> {
     let mut roles = BTreeSet::new();
     let mut results = Vec::new();
     let mut covered: BTreeMap<RequirementName, BTreeSet<Role>> = BTreeMap::new();
     for path in &arguments.files {
-        let problem = |text: String| Fault::usage(format!("{}: {text}", path.display()));
+        let problem = |text: String| CommandError::usage(format!("{}: {text}", path.display()));
         let saved = file::read(&read_text(path)?).map_err(|error| problem(error.to_string()))?;
         let role = saved.transcript.role;
         roles.insert(role);
@@ -93,7 +93,7 @@ fn again(
         verdict: judgement.verdict(),
     };
     let line = |start| scenario.source.position(start).0;
-    let place = Place {
+    let place = SourceLine {
         file: scenario.source.name.clone(),
         line: line(scenario.span.start),
     };

@@ -1,4 +1,4 @@
-//! What the model answers, in the terms of [`super::protocol`]: for charts that leave an answer open, and for the
+//! What the model answers, in the terms of `protocol`: for charts that leave an answer open, and for the
 //! kit's own user function.
 
 use crate::model::{action, event_sourced, value_entity};

@@ -63,7 +63,6 @@ pub fn expand(
         calls: Vec::new(),
         moves: Vec::new(),
         steps: Vec::new(),
-        client: None,
         within: None,
         waiting: Vec::new(),
         live: false,
@@ -95,8 +94,6 @@ pub(super) struct Builder {
     pub(super) calls: Vec<CallPlan>,
     pub(super) moves: Vec<Move>,
     pub(super) steps: Vec<StepInfo>,
-    /// Of a concurrent step: which client.
-    pub(super) client: Option<usize>,
     /// Between a command and its answer: which call's.
     pub(super) within: Option<usize>,
     /// Calls to the entity of the call that they stand in: they wait until it is answered.
@@ -244,13 +241,11 @@ impl Builder {
         let mut all = Vec::new();
         self.live = true;
         for client in 1..=clients {
-            self.client = Some(client);
             self.bindings
                 .insert("client".to_owned(), client.to_string());
             all.extend(self.steps(each, after.clone())?);
         }
         self.live = false;
-        self.client = None;
         self.bindings.remove("client");
         Ok(all)
     }

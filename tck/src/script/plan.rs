@@ -42,7 +42,6 @@ impl CallPlan {
             returns_written: false,
             replay: None,
             fence: false,
-            client: None,
         }
     }
 }
@@ -76,7 +75,6 @@ impl Builder {
             answer,
             returns_written: call.returns.is_some() || ends.is_some(),
             replay: call.replay.clone(),
-            client: self.client,
             ..CallPlan::to(origin, method.name(), Some(&method))
         });
         Ok(self.calls.len() - 1)
