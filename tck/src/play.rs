@@ -10,6 +10,8 @@
 mod act;
 mod action;
 mod observe;
+#[cfg(test)]
+pub(crate) mod simulation;
 
 use crate::model::oracle::Entity;
 use crate::party::{Party, Role};
