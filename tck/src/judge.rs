@@ -517,3 +517,6 @@ fn silence_requirement(script: &Script, kind: &MoveKind) -> &'static str {
         _ => "commands.answer-every-command",
     }
 }
+
+#[cfg(test)]
+mod tests;
