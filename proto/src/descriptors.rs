@@ -8,15 +8,14 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, FileDescriptor};
-use prost_reflect::{MessageDescriptor, ServiceDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor};
+use prost_reflect::{FileDescriptor, MessageDescriptor, ServiceDescriptor};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 
 /// The files of this crate and everything that they import, as a serialized
 /// `google.protobuf.FileDescriptorSet` with all options and comments.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor_set.bin");
 
 /// The file of [`pool`] that has the messages of primitive values. No `.proto` file stands behind
 /// it.
@@ -122,6 +121,126 @@ fn add_after_imports(file: &FileDescriptor, seen: &mut HashSet<String>, set: &mu
 struct EncodedFiles {
     #[prost(bytes = "vec", repeated, tag = "1")]
     file: Vec<Vec<u8>>,
+}
+
+/// A file whose descriptors nobody here can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownSyntax {
+    /// The file's name.
+    pub file: String,
+    /// The syntax as it is written there.
+    pub syntax: String,
+}
+
+/// Whether descriptors of this file can be read.
+///
+/// # Errors
+/// The file's syntax is neither proto2, which need not be written, nor proto3.
+pub fn check_syntax(file: &FileDescriptorProto) -> Result<(), UnknownSyntax> {
+    match file.syntax() {
+        "" | "proto2" | "proto3" => Ok(()),
+        syntax => Err(UnknownSyntax {
+            file: file.name().to_owned(),
+            syntax: syntax.to_owned(),
+        }),
+    }
+}
+
+/// The files of a serialized `google.protobuf.FileDescriptorSet` that are wanted, as a set again. Each
+/// keeps its bytes, custom options included.
+///
+/// # Errors
+/// The bytes are no set of files.
+pub fn only(
+    set: &[u8],
+    wanted: impl Fn(&FileDescriptorProto) -> bool,
+) -> Result<Vec<u8>, prost::DecodeError> {
+    let mut kept = EncodedFiles::default();
+    for raw in EncodedFiles::decode(set)?.file {
+        if wanted(&FileDescriptorProto::decode(raw.as_slice())?) {
+            kept.file.push(raw);
+        }
+    }
+    Ok(kept.encode_to_vec())
+}
+
+/// Why descriptors of somebody else can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotLinked {
+    /// They are none.
+    #[error("it is no serialized FileDescriptorSet: {0}")]
+    Undecodable(String),
+    /// A file is written in a language that isn't known here.
+    #[error(
+        "the file {file:?} has {language}, which can't be read; \
+         compile it with syntax = \"proto3\" or \"proto2\""
+    )]
+    Language {
+        /// The file.
+        file: String,
+        /// Its syntax, and its edition if it has one.
+        language: String,
+    },
+    /// They don't fit together.
+    #[error("its files can't be linked: {0}")]
+    Unlinkable(String),
+}
+
+/// The descriptors in a serialized `google.protobuf.FileDescriptorSet` of any origin, as a user
+/// function announces it.
+///
+/// Whatever comes from outside is linked here: the linker below panics at a syntax that it doesn't
+/// know.
+pub fn link(descriptor_set: &[u8]) -> Result<DescriptorPool, NotLinked> {
+    let undecodable = |error: prost::DecodeError| NotLinked::Undecodable(error.to_string());
+    let mut set = EncodedFiles::decode(descriptor_set).map_err(undecodable)?;
+    for file in &mut set.file {
+        let language = Language::decode(file.as_slice()).map_err(undecodable)?;
+        match language.syntax.as_deref() {
+            None | Some("proto2" | "proto3") => {}
+            // It means proto2. Of a field that comes twice the last counts.
+            Some("") => file.extend(Language::of_syntax("proto2").encode_to_vec()),
+            Some(_) => return Err(language.unknown()),
+        }
+    }
+    DescriptorPool::decode(set.encode_to_vec().as_slice())
+        .map_err(|error| NotLinked::Unlinkable(error.to_string()))
+}
+
+/// The part of `google.protobuf.FileDescriptorProto` that says how the rest is to be read.
+#[derive(Clone, PartialEq, Message)]
+struct Language {
+    #[prost(string, optional, tag = "1")]
+    file: Option<String>,
+    #[prost(string, optional, tag = "12")]
+    syntax: Option<String>,
+    #[prost(int32, optional, tag = "14")]
+    edition: Option<i32>,
+}
+
+impl Language {
+    fn of_syntax(syntax: &str) -> Self {
+        Self {
+            syntax: Some(syntax.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    fn unknown(&self) -> NotLinked {
+        let mut language = format!("syntax {:?}", self.syntax());
+        if let Some(edition) = self.edition {
+            language += match edition {
+                1000 => ", edition 2023".to_owned(),
+                1001 => ", edition 2024".to_owned(),
+                number => format!(", edition number {number}"),
+            }
+            .as_str();
+        }
+        NotLinked::Language {
+            file: self.file().to_owned(),
+            language,
+        }
+    }
 }
 
 /// The fields of a request that make up its entity id, in the order in which the message declares

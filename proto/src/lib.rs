@@ -14,57 +14,52 @@ pub use cloudstate::{action, crdt, eventsourced, tck, valueentity};
 /// Package `cloudstate`: discovery, commands, replies, and the options for services.
 #[allow(missing_docs, non_camel_case_types)]
 pub mod cloudstate {
-    tonic::include_proto!("cloudstate");
+    include!("generated/cloudstate.rs");
 
     /// Package `cloudstate.eventsourced`: event sourced entities.
     pub mod eventsourced {
-        tonic::include_proto!("cloudstate.eventsourced");
+        include!("generated/cloudstate.eventsourced.rs");
     }
 
     /// Package `cloudstate.valueentity`: value entities.
     pub mod valueentity {
-        tonic::include_proto!("cloudstate.valueentity");
+        include!("generated/cloudstate.valueentity.rs");
     }
 
     /// Package `cloudstate.crdt`: CRDTs.
     pub mod crdt {
-        tonic::include_proto!("cloudstate.crdt");
+        include!("generated/cloudstate.crdt.rs");
     }
 
     /// Package `cloudstate.action`: actions.
     pub mod action {
-        tonic::include_proto!("cloudstate.action");
+        include!("generated/cloudstate.action.rs");
     }
 
     /// Packages below `cloudstate.tck`: the TCK models.
     pub mod tck {
         /// Package `cloudstate.tck.model`: the event sourced TCK models.
         pub mod model {
-            tonic::include_proto!("cloudstate.tck.model");
+            include!("generated/cloudstate.tck.model.rs");
 
             /// Package `cloudstate.tck.model.valueentity`: the value entity TCK models.
             pub mod valueentity {
-                tonic::include_proto!("cloudstate.tck.model.valueentity");
+                include!("generated/cloudstate.tck.model.valueentity.rs");
             }
 
             /// Package `cloudstate.tck.model.crdt`: the CRDT TCK models.
             pub mod crdt {
-                tonic::include_proto!("cloudstate.tck.model.crdt");
+                include!("generated/cloudstate.tck.model.crdt.rs");
             }
 
             /// Package `cloudstate.tck.model.action`: the action TCK models.
             pub mod action {
-                tonic::include_proto!("cloudstate.tck.model.action");
+                include!("generated/cloudstate.tck.model.action.rs");
             }
 
             /// Package `cloudstate.tck.model.eventlogeventing`: the eventing TCK models.
             pub mod eventlogeventing {
-                tonic::include_proto!("cloudstate.tck.model.eventlogeventing");
-            }
-
-            /// Package `cloudstate.tck.model.entitykeys`: services that tell entity keys apart.
-            pub mod entitykeys {
-                tonic::include_proto!("cloudstate.tck.model.entitykeys");
+                include!("generated/cloudstate.tck.model.eventlogeventing.rs");
             }
         }
     }
@@ -75,6 +70,6 @@ pub mod cloudstate {
 pub mod google {
     /// Package `google.api`: HTTP rules and bodies.
     pub mod api {
-        tonic::include_proto!("google.api");
+        include!("generated/google.api.rs");
     }
 }

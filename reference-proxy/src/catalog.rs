@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use cloudstate_protocol::names::{ACTION, EVENT_SOURCED, VALUE_ENTITY};
 use cloudstate_protocol::payload::PROTOBUF_PREFIX;
+use tokio::sync::watch;
+
+/// What the proxy serves at the moment: nothing before the first specification was accepted, and
+/// nothing after one was refused.
+pub type Serving = watch::Receiver<Option<Arc<Catalog>>>;
 
 /// Every method of every announced entity, by its path.
 #[derive(Debug, Default)]
@@ -54,26 +59,37 @@ fn path(service: &str, method: &str) -> String {
     format!("/{service}/{method}")
 }
 
-/// How the state of a service's entities is kept.
+/// What is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// Entities with state.
+    Entity(StateModel),
+    /// An action, which has none.
+    Action,
+}
+
+/// How the state of entities is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateModel {
     /// By the events that led to it.
     EventSourced,
     /// As a value.
     Value,
-    /// Not at all.
-    Action,
 }
 
 impl Kind {
     /// All kinds that this proxy supports.
-    pub const ALL: [Self; 3] = [Self::EventSourced, Self::Value, Self::Action];
+    pub const ALL: [Self; 3] = [
+        Self::Entity(StateModel::EventSourced),
+        Self::Entity(StateModel::Value),
+        Self::Action,
+    ];
 
     /// The entity type, as user functions announce it.
     pub fn entity_type(self) -> &'static str {
         match self {
-            Self::EventSourced => EVENT_SOURCED,
-            Self::Value => VALUE_ENTITY,
+            Self::Entity(StateModel::EventSourced) => EVENT_SOURCED,
+            Self::Entity(StateModel::Value) => VALUE_ENTITY,
             Self::Action => ACTION,
         }
     }
@@ -82,7 +98,7 @@ impl Kind {
 /// One announced entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityType {
-    /// How its state is kept.
+    /// What it is.
     pub kind: Kind,
     /// The full name of its service.
     pub service_name: Arc<str>,
@@ -113,6 +129,20 @@ impl Streams {
     }
 }
 
+/// What the calls of a method are brought to.
+#[derive(Debug)]
+pub enum Callee {
+    /// An entity with state.
+    Entity {
+        /// How its state is kept.
+        state_model: StateModel,
+        /// Which fields of a request make up its id.
+        key: Key,
+    },
+    /// An action.
+    Action(Streams),
+}
+
 /// One method of an announced entity.
 #[derive(Debug)]
 pub struct Method {
@@ -124,10 +154,8 @@ pub struct Method {
     pub input: String,
     /// The type URL of its responses.
     pub output: String,
-    /// Which fields of a request make up the entity id; an action has none.
-    pub key: Option<Key>,
-    /// Which sides stream.
-    pub streams: Streams,
+    /// Where its calls go.
+    pub callee: Callee,
     /// Whether a reply of another type than `output` was reported already.
     pub wrong_output_reported: AtomicBool,
 }
@@ -139,17 +167,24 @@ impl Method {
         name: &str,
         input: &str,
         output: &str,
-        key: Option<Key>,
-        streams: Streams,
+        callee: Callee,
     ) -> Self {
         Self {
             entity: Arc::clone(entity),
             name: name.to_owned(),
             input: format!("{PROTOBUF_PREFIX}{input}"),
             output: format!("{PROTOBUF_PREFIX}{output}"),
-            key,
-            streams,
+            callee,
             wrong_output_reported: AtomicBool::new(false),
+        }
+    }
+
+    /// Which sides of a call send any number of messages.
+    pub fn streams(&self) -> Streams {
+        match &self.callee {
+            // A command has one answer.
+            Callee::Entity { .. } => Streams::default(),
+            Callee::Action(streams) => *streams,
         }
     }
 }

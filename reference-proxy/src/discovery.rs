@@ -4,93 +4,28 @@
 //! question is asked anew on every connection, so that no command ever reaches a user function
 //! whose specification wasn't checked.
 
-use std::collections::{BTreeMap, HashSet};
+pub mod check;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
-use cloudstate_protocol::cloudstate::{Entity, EntitySpec, ProxyInfo};
+use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo};
 use cloudstate_protocol::names::PROTOCOL_VERSION;
-use prost::Message;
-use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
-use prost_types::FileDescriptorSet;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
-use crate::catalog::{Catalog, EntityType, Key, Kind, Method, Streams, UnusableKey};
+use crate::catalog::{Catalog, Serving};
+use crate::function::Admission;
 use crate::function::connection::Connection;
-use crate::function::report_on;
+use crate::function::report::report_on;
+use check::{Refusal, Terms, check, supported};
 
-/// The first pause between two attempts, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How long the user function may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer than any proxy runs, and short enough to be added to a point in time.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// What is asked.
 const DISCOVER: &str = "/cloudstate.EntityDiscovery/discover";
-
-/// Why a specification is refused: the text that the user function's author reads.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum Refusal {
-    #[error(
-        "the user function announces protocol version {}.{} in EntitySpec.service_info, \
-         but this proxy has version {}.{}; use a support library for that version",
-        announced.0, announced.1, PROTOCOL_VERSION.0, PROTOCOL_VERSION.1
-    )]
-    Version { announced: (i32, i32) },
-    #[error("EntitySpec.entities is empty; announce at least one entity")]
-    NoEntities,
-    #[error("EntitySpec.proto is no serialized FileDescriptorSet: {0}")]
-    Undecodable(String),
-    #[error("EntitySpec.proto lacks the file {import:?}, which {file:?} imports; include it")]
-    MissingImport { file: String, import: String },
-    #[error("the files of EntitySpec.proto import each other in a circle: {0}")]
-    Circle(String),
-    #[error("the files of EntitySpec.proto can't be linked: {0}")]
-    Unlinkable(String),
-    #[error(
-        "the entity of service {service} has type {entity_type:?}, which this proxy doesn't \
-         support; it supports {}", supported().join(", ")
-    )]
-    UnsupportedType {
-        service: String,
-        entity_type: String,
-    },
-    #[error("the service {0:?} of an announced entity isn't in EntitySpec.proto; include its file")]
-    UnknownService(String),
-    #[error("the service {0:?} is announced by two entities; announce it once")]
-    ServiceTwice(String),
-    #[error(
-        "the persistence id {0:?} is announced by two entities; \
-         their state would be mixed up, so give each its own"
-    )]
-    PersistenceIdTwice(String),
-    #[error("the entity of service {0} has no persistence id; announce one")]
-    NoPersistenceId(String),
-    #[error("the method {0} streams, but a command of an entity with state has one answer")]
-    Streamed(String),
-    #[error(
-        "the input {input} of method {method} has no entity key; mark a field of it with \
-         [(cloudstate.entity_key) = true]"
-    )]
-    NoKey { method: String, input: String },
-    #[error(
-        "the field {field} can't be part of the entity key of method {method}; a key field is a \
-         single text, integer, bool or enum"
-    )]
-    KeyKind { method: String, field: String },
-}
-
-/// What the checks need to know besides the specification.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// Whether the announced version must be ours.
-    pub check_version: bool,
-    /// The passivation timeout of entities that announce none.
-    pub passivation_timeout: Duration,
-}
 
 /// Why a connection to a user function isn't used.
 #[derive(Debug, thiserror::Error)]
@@ -101,10 +36,6 @@ pub enum NotAdmitted {
     #[error("its specification is refused: {0}")]
     Refused(Refusal),
 }
-
-/// What the proxy serves at the moment: nothing before the first specification was accepted, and
-/// nothing after one was refused.
-pub type Serving = watch::Receiver<Option<Arc<Catalog>>>;
 
 /// The specification in force.
 #[derive(Debug)]
@@ -166,6 +97,17 @@ impl Discovery {
     }
 }
 
+impl Admission for Discovery {
+    fn admit<'a>(&'a self, connection: &'a Arc<Connection>) -> BoxFuture<'a, Result<(), String>> {
+        async move {
+            self.admit(connection)
+                .await
+                .map_err(|error| error.to_string())
+        }
+        .boxed()
+    }
+}
+
 async fn report_refusal(connection: &Arc<Connection>, refusal: &Refusal) {
     // spec: discovery.reports-refusal
     let message = format!("the specification is refused: {refusal}");
@@ -173,30 +115,6 @@ async fn report_refusal(connection: &Arc<Connection>, refusal: &Refusal) {
     if let Some(permit) = connection.permit() {
         report_on(permit, message).await;
     }
-}
-
-/// The pauses between attempts: twice as long each time, up to the longest, and none of them
-/// exact, so that many proxies don't come back at once.
-#[derive(Debug, Default)]
-pub struct Pauses(u32);
-
-impl Pauses {
-    /// The pause before the next attempt.
-    pub fn next_pause(&mut self) -> Duration {
-        let full = PAUSES.0.saturating_mul(1 << self.0.min(16)).min(PAUSES.1);
-        self.0 = self.0.saturating_add(1);
-        full.mul_f64(0.5 + 0.5 * random_fraction())
-    }
-}
-
-/// A number in 0..1; the standard library's hasher is seeded at random.
-fn random_fraction() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    f64::from((RandomState::new().hash_one(0) >> 32) as u32) / f64::from(u32::MAX)
-}
-
-fn supported() -> Vec<String> {
-    Kind::ALL.map(|kind| kind.entity_type().to_owned()).to_vec()
 }
 
 async fn ask(connection: &Arc<Connection>) -> Result<EntitySpec, String> {
@@ -213,163 +131,3 @@ async fn ask(connection: &Arc<Connection>) -> Result<EntitySpec, String> {
         .await
         .map_err(|_| format!("no answer within {ANSWER_TIMEOUT:?}"))?
 }
-
-/// Makes a catalog of a specification, or tells what is wrong with it.
-pub fn check(spec: &EntitySpec, terms: Terms) -> Result<Catalog, Refusal> {
-    if terms.check_version {
-        check_version(spec)?;
-    }
-    // spec: discovery.refuses-no-entities
-    if spec.entities.is_empty() {
-        return Err(Refusal::NoEntities);
-    }
-    let pool = link(&spec.proto)?;
-    let (mut services, mut persistence_ids) = (HashSet::new(), HashSet::new());
-    let mut methods = Vec::new();
-    for entity in &spec.entities {
-        if !services.insert(&entity.service_name) {
-            return Err(Refusal::ServiceTwice(entity.service_name.clone()));
-        }
-        methods.extend(check_entity(entity, &pool, terms)?);
-        let stateful = entity.entity_type != Kind::Action.entity_type();
-        if stateful && !persistence_ids.insert(&entity.persistence_id) {
-            let id = entity.persistence_id.clone();
-            return Err(Refusal::PersistenceIdTwice(id));
-        }
-    }
-    Ok(methods.into_iter().collect())
-}
-
-fn check_version(spec: &EntitySpec) -> Result<(), Refusal> {
-    // spec: discovery.version-check
-    let announced = spec.service_info.as_ref().map_or((0, 0), |info| {
-        (info.protocol_major_version, info.protocol_minor_version)
-    });
-    if announced != PROTOCOL_VERSION {
-        return Err(Refusal::Version { announced });
-    }
-    Ok(())
-}
-
-fn check_entity(
-    entity: &Entity,
-    pool: &DescriptorPool,
-    terms: Terms,
-) -> Result<Vec<Method>, Refusal> {
-    // spec: discovery.refuses-unsupported-type
-    let kind = Kind::ALL
-        .into_iter()
-        .find(|kind| kind.entity_type() == entity.entity_type);
-    let kind = kind.ok_or_else(|| Refusal::UnsupportedType {
-        service: entity.service_name.clone(),
-        entity_type: entity.entity_type.clone(),
-    })?;
-    // spec: discovery.refuses-unknown-service
-    let service = pool
-        .get_service_by_name(&entity.service_name)
-        .ok_or_else(|| Refusal::UnknownService(entity.service_name.clone()))?;
-    // spec: discovery.persistence-id-stable
-    if entity.persistence_id.is_empty() && kind != Kind::Action {
-        return Err(Refusal::NoPersistenceId(entity.service_name.clone()));
-    }
-    let announced = announced_timeout(entity);
-    let entity = Arc::new(EntityType {
-        kind,
-        service_name: entity.service_name.as_str().into(),
-        persistence_id: entity.persistence_id.as_str().into(),
-        passivation_timeout: announced.unwrap_or(terms.passivation_timeout),
-    });
-    check_methods(&service, &entity)
-}
-
-fn announced_timeout(entity: &Entity) -> Option<Duration> {
-    // spec: passivation.strategy-honoured
-    let Strategy::Timeout(strategy) = entity.passivation_strategy?.strategy?;
-    let millis = u64::try_from(strategy.timeout).ok()?;
-    (millis > 0).then(|| Duration::from_millis(millis).min(LONGEST_TIMEOUT))
-}
-
-fn check_methods(
-    service: &ServiceDescriptor,
-    entity: &Arc<EntityType>,
-) -> Result<Vec<Method>, Refusal> {
-    let checked = |method| check_method(&method, entity);
-    service.methods().map(checked).collect()
-}
-
-fn check_method(method: &MethodDescriptor, entity: &Arc<EntityType>) -> Result<Method, Refusal> {
-    let name = method.full_name().to_owned();
-    let streams = Streams {
-        input: method.is_client_streaming(),
-        output: method.is_server_streaming(),
-    };
-    let (input, output) = (method.input(), method.output());
-    if entity.kind == Kind::Action {
-        let (input, output) = (input.full_name(), output.full_name());
-        let name = method.name();
-        return Ok(Method::new(entity, name, input, output, None, streams));
-    }
-    // spec: discovery.refuses-streamed-method
-    if streams != Streams::default() {
-        return Err(Refusal::Streamed(name));
-    }
-    let key = Key::of(&input).map_err(|unusable| match unusable {
-        // spec: discovery.refuses-missing-key
-        UnusableKey::None => Refusal::NoKey {
-            method: name,
-            input: input.full_name().to_owned(),
-        },
-        UnusableKey::Kind(field) => Refusal::KeyKind {
-            method: name,
-            field,
-        },
-    })?;
-    Ok(Method::new(
-        entity,
-        method.name(),
-        input.full_name(),
-        output.full_name(),
-        Some(key),
-        streams,
-    ))
-}
-
-fn link(descriptors: &[u8]) -> Result<DescriptorPool, Refusal> {
-    // spec: discovery.refuses-bad-descriptors
-    let files = FileDescriptorSet::decode(descriptors)
-        .map_err(|error| Refusal::Undecodable(error.to_string()))?;
-    check_imports(&files)?;
-    DescriptorPool::decode(descriptors).map_err(|error| Refusal::Unlinkable(error.to_string()))
-}
-
-/// Removes files whose imports are all there until none is left; what can't be removed imports a
-/// file that is missing, or itself.
-fn check_imports(set: &FileDescriptorSet) -> Result<(), Refusal> {
-    let mut open: BTreeMap<&str, &[String]> = BTreeMap::new();
-    for file in &set.file {
-        open.insert(file.name(), &file.dependency);
-    }
-    for (file, imports) in &open {
-        if let Some(import) = imports.iter().find(|i| !open.contains_key(i.as_str())) {
-            return Err(Refusal::MissingImport {
-                file: (*file).to_owned(),
-                import: import.clone(),
-            });
-        }
-    }
-    loop {
-        let before = open.len();
-        let left: HashSet<&str> = open.keys().copied().collect();
-        open.retain(|_, imports| imports.iter().any(|i| left.contains(i.as_str())));
-        if open.is_empty() {
-            return Ok(());
-        }
-        if open.len() == before {
-            let files: Vec<_> = open.into_keys().collect();
-            return Err(Refusal::Circle(files.join(", ")));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,9 @@
-//! The door: accepts connections and hands each request to the protocol that it speaks.
+//! Where clients come in: accepts connections and hands each request to the door of its protocol.
+//!
+//! A [`Door`] is an adapter. It makes one [`ClientCall`](call::ClientCall) of a request, and a
+//! response of what that is answered with; nothing behind it knows which door a call came through.
 
+pub mod call;
 pub mod grpc;
 
 use std::convert::Infallible;
@@ -8,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -19,8 +24,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
-use grpc::Grpc;
-
 /// How often a silent client is asked whether it is still there, and how long it may take.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How much a client may send ahead in one call, and on all of a connection.
@@ -31,18 +34,30 @@ const STREAMS: u32 = 10_000;
 /// some are gone.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A protocol that clients speak.
+pub trait Door: Send + Sync + 'static {
+    /// Whether a request is of this protocol.
+    fn is_for(&self, request: &Request<Incoming>) -> bool;
+
+    /// Answers a request.
+    fn handle(&self, request: Request<Incoming>) -> BoxFuture<'_, Response<Body>>;
+}
+
+/// The doors; of those that a request is for, the first gets it.
+type Doors = Arc<[Box<dyn Door>]>;
+
 /// The listener and what is behind it.
 pub struct Front {
     listener: TcpListener,
-    grpc: Arc<Grpc>,
+    doors: Doors,
 }
 
 impl Front {
-    /// Binds the door to an address; whoever knocks waits until [`Front::serve`].
-    pub async fn bind(address: SocketAddr, grpc: Grpc) -> io::Result<Self> {
+    /// Binds the doors to an address; whoever knocks waits until [`Front::serve`].
+    pub async fn bind(address: SocketAddr, doors: Vec<Box<dyn Door>>) -> io::Result<Self> {
         Ok(Self {
             listener: TcpListener::bind(address).await?,
-            grpc: Arc::new(grpc),
+            doors: doors.into(),
         })
     }
 
@@ -57,7 +72,8 @@ impl Front {
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
                 Ok((socket, _)) => {
-                    let connection = serve_connection(socket, Arc::clone(&self.grpc), stop.clone());
+                    let connection =
+                        serve_connection(socket, Arc::clone(&self.doors), stop.clone());
                     connections.spawn(connection);
                 }
                 Err(error) => {
@@ -72,7 +88,7 @@ impl Front {
     }
 }
 
-async fn serve_connection(socket: TcpStream, grpc: Arc<Grpc>, stop: CancellationToken) {
+async fn serve_connection(socket: TcpStream, doors: Doors, stop: CancellationToken) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!("a connection was gone at once: {error}");
         return;
@@ -86,7 +102,7 @@ async fn serve_connection(socket: TcpStream, grpc: Arc<Grpc>, stop: Cancellation
         .initial_stream_window_size(WINDOWS.0)
         .initial_connection_window_size(WINDOWS.1)
         .max_concurrent_streams(STREAMS);
-    let service = service_fn(move |request| handle(Arc::clone(&grpc), request));
+    let service = service_fn(move |request| handle(Arc::clone(&doors), request));
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(socket), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -100,17 +116,15 @@ async fn serve_connection(socket: TcpStream, grpc: Arc<Grpc>, stop: Cancellation
     }
 }
 
-async fn handle(grpc: Arc<Grpc>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let content_type = request.headers().get(CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
-    Ok(if is_grpc {
-        grpc.handle(request).await
-    } else {
-        not_grpc()
+async fn handle(doors: Doors, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let door = doors.iter().find(|door| door.is_for(&request));
+    Ok(match door {
+        Some(door) => door.handle(request).await,
+        None => no_door(),
     })
 }
 
-fn not_grpc() -> Response<Body> {
+fn no_door() -> Response<Body> {
     let text = "this door speaks gRPC: content type application/grpc over HTTP/2\n";
     let mut response = Response::new(Body::new(text.to_owned()));
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;

@@ -1,28 +1,27 @@
 //! The way to the user function: as many connections as its streams need.
 //!
 //! Entities [`Function::open`] their streams here. A user function takes only so many streams on
-//! a connection, so another one is made when all are full. Each new connection is first shown to
-//! [`Discovery`]: what was put behind the address may not be what was there before.
+//! a connection, so another one is made when all are full. Each new connection needs an
+//! [`Admission`] first: what was put behind the address may not be what was there before.
 
 pub mod call;
 pub mod connection;
+mod pauses;
+pub mod report;
 
+use std::convert::Infallible;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cloudstate_protocol::cloudstate::UserFunctionError;
-use http::HeaderValue;
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::discovery::{Discovery, Pauses};
 use call::Call;
 use connection::{Connection, Permit};
-
-/// How long the user function may take to accept a report.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Where reports go.
-const REPORT_ERROR: &str = "/cloudstate.EntityDiscovery/reportError";
+use pauses::Pauses;
+use report::report_on;
 
 /// The user function can't be reached, or isn't one that can be served.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -32,12 +31,18 @@ pub struct Unreachable {
     reason: Arc<str>,
 }
 
+/// Looks at each new connection before anything else travels on it.
+pub trait Admission: fmt::Debug + Send + Sync + 'static {
+    /// Whether the connection may be used; else why not.
+    fn admit<'a>(&'a self, connection: &'a Arc<Connection>) -> BoxFuture<'a, Result<(), String>>;
+}
+
 /// The user function, wherever it is.
 #[derive(Debug)]
 pub struct Function {
     address: Arc<str>,
     max_message_size: usize,
-    discovery: Discovery,
+    admission: Box<dyn Admission>,
     connections: Mutex<Vec<Arc<Connection>>>,
     /// Held while connecting, so that many who need a connection don't make one each; holds the
     /// last failure, which counts for everybody who was waiting for that attempt.
@@ -47,11 +52,11 @@ pub struct Function {
 
 impl Function {
     /// A user function at `host:port`; nothing is connected yet.
-    pub fn new(address: &str, max_message_size: usize, discovery: Discovery) -> Arc<Self> {
+    pub fn new(address: &str, max_message_size: usize, admission: impl Admission) -> Arc<Self> {
         Arc::new(Self {
             address: address.into(),
             max_message_size,
-            discovery,
+            admission: Box::new(admission),
             connections: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             lost: Notify::new(),
@@ -63,11 +68,11 @@ impl Function {
         self.open_with(path, None).await
     }
 
-    /// Opens a stream with a `grpc-timeout`.
+    /// Opens a stream for which the user function has so much time.
     pub async fn open_with(
         self: &Arc<Self>,
         path: &str,
-        timeout: Option<&HeaderValue>,
+        timeout: Option<Duration>,
     ) -> Result<Call, Unreachable> {
         loop {
             // A connection on which opening fails is closed, so this ends.
@@ -80,7 +85,7 @@ impl Function {
 
     /// Keeps a connection to the user function, so that a specification is known as long as the
     /// user function is there, and a new one soon after it was replaced. Never ends.
-    pub async fn stay_connected(self: Arc<Self>) {
+    pub async fn stay_connected(self: Arc<Self>) -> Infallible {
         let mut pauses = Pauses::default();
         loop {
             match self.permit().await {
@@ -152,10 +157,7 @@ impl Function {
             }
         };
         let connection = Connection::dial(&self.address, self.max_message_size, lost).await?;
-        self.discovery
-            .admit(&connection)
-            .await
-            .map_err(|error| error.to_string())?;
+        self.admission.admit(&connection).await?;
         let permit = connection.permit().ok_or("it takes no streams")?;
         self.open_connections().push(connection);
         Ok(permit)
@@ -165,16 +167,5 @@ impl Function {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Sends a report and waits until it was accepted, for a while.
-pub async fn report_on(permit: Permit, message: String) {
-    let error = UserFunctionError { message };
-    let call = permit.unary::<()>(REPORT_ERROR, &error);
-    match timeout(REPORT_TIMEOUT, call).await {
-        Ok(Ok(())) => {}
-        Ok(Err(reason)) => tracing::debug!(reason, "a report did not arrive"),
-        Err(_) => tracing::debug!("a report was not answered in time"),
     }
 }

@@ -9,11 +9,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cloudstate_reference_proxy::config::{Config, ConfigError, EXIT_USAGE, JournalKind, LogFormat};
-use cloudstate_reference_proxy::journal::Journal;
-use cloudstate_reference_proxy::journal::durable::DurableJournal;
-use cloudstate_reference_proxy::journal::memory::MemoryJournal;
-use cloudstate_reference_proxy::serve;
-use tracing_subscriber::EnvFilter;
+use cloudstate_reference_proxy::journal::ShardLog;
+use cloudstate_reference_proxy::journal::durable::DurableLog;
+use cloudstate_reference_proxy::journal::memory::MemoryLog;
+use cloudstate_reference_proxy::{Parts, serve};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let config = match Config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
@@ -40,29 +43,38 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(config: Config) -> Result<(), Box<dyn Error>> {
     let shutdown = shutdown::requested()?;
-    let journal = open_journal(&config)?;
+    let parts = Parts {
+        log: open_log(&config)?,
+        config,
+        doors: Vec::new(),
+    };
     let on_listening = |address| println!("listening on {address}");
-    serve(config, journal, on_listening, shutdown).await?;
+    serve(parts, on_listening, shutdown).await?;
     Ok(())
 }
 
-fn open_journal(config: &Config) -> Result<Arc<dyn Journal>, Box<dyn Error>> {
+fn open_log(config: &Config) -> Result<Arc<dyn ShardLog>, Box<dyn Error>> {
     Ok(match config.journal {
-        JournalKind::Memory => Arc::new(MemoryJournal::default()),
-        JournalKind::Durable => Arc::new(DurableJournal::open(&config.data_dir)?),
+        JournalKind::Memory => Arc::new(MemoryLog::default()),
+        JournalKind::Durable => Arc::new(DurableLog::open(&config.data_dir)?),
     })
 }
 
 /// `RUST_LOG` chooses what is told; standard output is for the one line that says where we listen.
 fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,fjall=warn,lsm_tree=warn"));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let chosen = std::env::var("RUST_LOG").ok();
+    let chosen = chosen.and_then(|text| text.parse::<Targets>().ok());
+    let quiet = [("fjall", Level::WARN), ("lsm_tree", Level::WARN)];
+    let usual = || Targets::new().with_default(Level::INFO).with_targets(quiet);
+    let logs = tracing_subscriber::fmt::layer()
         .with_writer(stderr)
         .with_ansi(stderr().is_terminal());
-    match format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
-    }
+    let logs = match format {
+        LogFormat::Text => logs.boxed(),
+        LogFormat::Json => logs.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(chosen.unwrap_or_else(usual))
+        .with(logs)
+        .init();
 }

@@ -1,100 +1,105 @@
-//! A call on its way: from the door, a forward or a side effect to its entity, and back.
+//! A call on its way: from the door, a forward or a side effect to its entity or action, and back.
 //!
-//! [`Router::call`] is for who waits for an answer. [`Router::settle`] is for an entity that has a
-//! reply whose events are stored: it runs the side effects, and then lets the client action decide
-//! what the caller gets. The entity doesn't wait for that; it goes on with its next command.
+//! [`Router::open`] is for clients, and all that a door needs. To an entity that has a reply whose
+//! events are stored the router is a [`Settle`]: it runs the side effects, and then lets the client
+//! action decide what the caller gets. The entity doesn't wait for that; it goes on with its next
+//! command.
 
-use std::fmt::Display;
-use std::sync::Arc;
+mod action;
+
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudstate_protocol::cloudstate::{Failure, Metadata};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use cloudstate_protocol::cloudstate::Failure;
+use futures_util::stream::BoxStream;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-use crate::action;
-use crate::catalog::{Kind, Method};
-use crate::discovery::Serving;
+use crate::catalog::{Callee, Catalog, Method, Serving};
+use crate::command::{Answer, Caller, Command, Consequences, Origin, Pending};
 use crate::entity::registry::Entities;
+use crate::entity::{Settle, Surroundings, lifecycle};
 use crate::function::Function;
-use crate::journal::{EntityRef, Journal};
+use crate::journal::{Claimed, EntityRef};
 use crate::trace::Trace;
-use crate::violation::{Remark, on_call, on_stream};
+use crate::violation::Remark;
 use crate::wire::{Action, Forward, Payload, SideEffect};
+use action::{ActionRequest, Exchange};
 
-/// What the caller of a method gets.
-pub type Answer = Result<Response, Status>;
-
-/// The answer to a command that succeeded.
-#[derive(Debug, Default)]
-pub struct Response {
-    /// The response message.
-    pub payload: Bytes,
-    /// What becomes its headers.
-    pub metadata: Option<Metadata>,
-}
-
-/// A command on its way to its entity.
-#[derive(Debug)]
-pub struct Command {
+/// A client's call.
+pub struct Request {
     /// What is called.
     pub method: Arc<Method>,
-    /// Whose command it is.
-    pub entity: EntityRef,
-    /// The type of the request, where it isn't the method's by definition.
-    pub type_url: Option<Bytes>,
-    /// The request.
-    pub value: Bytes,
+    /// What is sent.
+    pub messages: Messages,
     /// A `cloudstate.Metadata` that goes with it.
     pub metadata: Option<Bytes>,
-    /// How it came to this.
-    pub trace: Trace,
-    /// Who waits for the answer.
-    pub caller: Caller,
+    /// How long the client waits.
+    pub timeout: Option<Duration>,
 }
 
-/// How it went on with a command.
-#[derive(Debug)]
-enum Outcome {
-    /// The user function has answered, and this is for the caller.
-    Answered(Answer),
-    /// The user function has answered, and others are to be heard before the caller is.
-    Continued(oneshot::Receiver<Answer>),
+/// What is sent on a call.
+pub enum Messages {
+    /// One message.
+    One {
+        /// Its type, where it isn't the method's input by definition.
+        type_url: Option<Bytes>,
+        /// The message.
+        value: Bytes,
+    },
+    /// Any number of them, as they come.
+    Many(BoxStream<'static, Result<Bytes, Status>>),
 }
 
-/// Who waits for the answer to a command.
-#[derive(Debug)]
-pub struct Caller {
-    sender: oneshot::Sender<Outcome>,
-    /// Whether the command is void once its caller has gone. Those of forwards and side effects
-    /// never are: they belong to a reply that took effect.
-    may_leave: bool,
-}
-
-impl Caller {
-    /// Whether the caller has gone, and the command needn't be delivered.
-    pub fn has_left(&self) -> bool {
-        // spec: commands.client-gone
-        self.may_leave && self.sender.is_closed()
-    }
-
-    /// Answers, for good.
-    pub fn answer(self, answer: Answer) {
-        // A caller that has gone has no use for it.
-        let _ = self.sender.send(Outcome::Answered(answer));
+impl From<Bytes> for Messages {
+    fn from(value: Bytes) -> Self {
+        Self::One {
+            type_url: None,
+            value,
+        }
     }
 }
 
-/// A caller's end of a command.
-#[derive(Debug)]
-struct Pending(oneshot::Receiver<Outcome>);
+/// The request of a forward or side effect.
+impl From<Option<Payload>> for Messages {
+    fn from(payload: Option<Payload>) -> Self {
+        match payload {
+            // spec: effects.forward-payload-unchanged, effects.effect-payload-unchanged
+            Some(payload) => Self::One {
+                type_url: Some(payload.type_url),
+                value: payload.value,
+            },
+            None => Bytes::new().into(),
+        }
+    }
+}
 
-fn pending(may_leave: bool) -> (Caller, Pending) {
-    let (sender, receiver) = oneshot::channel();
-    (Caller { sender, may_leave }, Pending(receiver))
+/// What comes back of a call. To drop it before it has ended gives up the call.
+pub struct Answers(Source);
+
+enum Source {
+    Entity(Option<Pending>),
+    Action(Box<Exchange>),
+}
+
+impl Answers {
+    /// The next answer; nothing when the call has ended well.
+    pub async fn next(&mut self) -> Option<Answer> {
+        match &mut self.0 {
+            Source::Entity(pending) => Some(pending.take()?.answer().await),
+            Source::Action(exchange) => exchange.next().await,
+        }
+    }
+
+    /// The answer of a method that has one.
+    pub async fn one(self) -> Answer {
+        match self.0 {
+            Source::Entity(Some(pending)) => pending.answer().await,
+            Source::Entity(None) => Err(Status::unknown("the one answer was given already")),
+            Source::Action(exchange) => exchange.one().await,
+        }
+    }
 }
 
 /// Limits of the router.
@@ -110,90 +115,148 @@ pub struct Limits {
     pub half_close_timeout: Duration,
 }
 
-/// Brings commands to entities.
+/// Brings calls to entities and actions.
 pub struct Router {
-    /// What the user function serves.
-    pub serving: Serving,
-    /// Where entities open their streams.
-    pub function: Arc<Function>,
-    /// Where entities keep their state.
-    pub journal: Arc<dyn Journal>,
-    /// The entities that are awake.
-    pub entities: Entities,
-    /// How long, how many.
-    pub limits: Limits,
+    serving: Serving,
+    function: Arc<Function>,
+    entities: Arc<Entities>,
+    limits: Limits,
     /// The replies that are still being settled.
-    pub settling: TaskTracker,
+    settling: TaskTracker,
 }
 
-/// Who asked for a forward or a side effect.
-#[derive(Debug, Clone)]
-pub struct Origin {
-    /// The command whose reply it was.
-    pub method: Arc<Method>,
-    /// The entity that replied; none if it was an action.
-    pub entity: Option<EntityRef>,
-    /// What led to it.
-    pub trace: Trace,
+/// A call of a method, whoever calls.
+struct Invocation {
+    method: Arc<Method>,
+    messages: Messages,
+    metadata: Option<Bytes>,
+    timeout: Option<Duration>,
+    trace: Trace,
+    /// Whether it is void once its caller has gone.
+    may_leave: bool,
 }
 
-/// The part of a reply that isn't about the entity itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Consequences {
-    /// What else is to be called.
-    pub effects: Vec<SideEffect>,
-    /// What the caller gets.
-    pub action: Action,
+/// Where a call goes.
+enum Route {
+    Entity(Command, Pending),
+    Action(ActionRequest),
 }
 
 impl Router {
-    /// Calls a method on behalf of a client.
-    pub async fn call(
-        self: &Arc<Self>,
-        method: &Arc<Method>,
-        value: Bytes,
-        metadata: Option<Bytes>,
-    ) -> Answer {
-        let entity = entity_of(method, &value)?;
-        let (caller, pending) = pending(true);
-        let command = Command {
-            method: Arc::clone(method),
-            entity,
-            type_url: None,
-            value,
-            metadata,
-            trace: Trace::default(),
-            caller,
-        };
-        self.entities
-            .deliver_if_room(command, self)
-            .map_err(|full| Status::resource_exhausted(full.to_string()))?;
-        self.answer_to(pending).await
+    /// A router to what the function serves, with all entities asleep.
+    pub fn new(
+        serving: Serving,
+        function: Arc<Function>,
+        journal: Arc<Claimed>,
+        limits: Limits,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|router: &Weak<Self>| {
+            let around = Arc::new(Surroundings {
+                function: Arc::clone(&function),
+                journal,
+                half_close_timeout: limits.half_close_timeout,
+                settle: router.clone(),
+            });
+            let entities = Entities::new(limits.max_queue, move |entities, entity, mailbox| {
+                let around = Arc::clone(&around);
+                tokio::spawn(lifecycle::run(entity, mailbox, entities, around));
+            });
+            Self {
+                serving,
+                function,
+                entities,
+                limits,
+                settling: TaskTracker::new(),
+            }
+        })
     }
 
-    /// Carries out what a reply asks for, after its events were stored, and answers the caller.
-    pub fn settle(self: &Arc<Self>, consequences: Consequences, origin: Origin, caller: Caller) {
-        let Consequences { effects, action } = consequences;
-        let direct = match action {
-            Action::Reply(reply) if effects.is_empty() => Ok(Response::of(reply)),
-            Action::Failure(failure) if effects.is_empty() => Err(failed(failure)),
-            action => {
-                let (sender, receiver) = oneshot::channel();
-                let _ = caller.sender.send(Outcome::Continued(receiver));
-                let router = Arc::clone(self);
-                // In a task of its own: neither the entity nor the caller's leaving may stop it.
-                self.settling.spawn(async move {
-                    router.run_in_order(effects, &origin).await;
-                    let _ = sender.send(router.conclude(action, &origin).await);
-                });
-                return;
-            }
+    /// What is served at the moment, if anything is.
+    pub fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.serving.borrow().clone()
+    }
+
+    /// Calls a method on behalf of a client.
+    pub async fn open(self: &Arc<Self>, request: Request) -> Result<Answers, Status> {
+        let invocation = Invocation {
+            method: request.method,
+            messages: request.messages,
+            metadata: request.metadata,
+            timeout: request.timeout,
+            trace: Trace::default(),
+            may_leave: true,
         };
-        caller.answer(direct);
+        Ok(Answers(match self.route(invocation)? {
+            Route::Entity(command, pending) => {
+                self.entities
+                    .deliver_if_room(command)
+                    .map_err(|full| Status::resource_exhausted(full.to_string()))?;
+                Source::Entity(Some(pending))
+            }
+            Route::Action(request) => {
+                Source::Action(Box::new(Exchange::open(self, request).await?))
+            }
+        }))
+    }
+
+    /// Waits until everything is settled, and until the entities have fallen asleep.
+    pub async fn fall_asleep(&self) {
+        self.settling.close();
+        self.settling.wait().await;
+        // spec: passivation.idle-half-close
+        self.entities.passivate_all().await;
+    }
+
+    /// How many entities are awake.
+    pub fn awake(&self) -> usize {
+        self.entities.len()
+    }
+
+    /// Tells entities from actions, and nobody else does.
+    fn route(&self, invocation: Invocation) -> Result<Route, Status> {
+        let Invocation {
+            method,
+            messages,
+            metadata,
+            timeout,
+            trace,
+            may_leave,
+        } = invocation;
+        match &method.callee {
+            Callee::Entity { state_model, key } => {
+                let Messages::One { type_url, value } = messages else {
+                    return Err(Status::internal("a command has one request"));
+                };
+                let entity = EntityRef {
+                    // spec: entity-keys.scoped-by-persistence-id
+                    persistence_id: Arc::clone(&method.entity.persistence_id),
+                    id: key.entity_id(&value)?,
+                };
+                let (caller, pending) = Caller::new(may_leave, self.limits.relay_timeout);
+                let command = Command {
+                    state_model: *state_model,
+                    method,
+                    entity,
+                    type_url,
+                    value,
+                    metadata,
+                    trace,
+                    caller,
+                };
+                Ok(Route::Entity(command, pending))
+            }
+            Callee::Action(_) => Ok(Route::Action(ActionRequest {
+                method,
+                messages,
+                metadata,
+                timeout,
+                trace,
+            })),
+        }
     }
 
     /// Runs the side effects of a reply; they run on if this is dropped meanwhile.
-    pub async fn run_effects(self: &Arc<Self>, effects: Vec<SideEffect>, origin: &Origin) {
+    async fn run_effects(self: &Arc<Self>, effects: Vec<SideEffect>, origin: &Origin) {
         if effects.is_empty() {
             return;
         }
@@ -220,15 +283,15 @@ impl Router {
                 && synchronous
             {
                 // spec: effects.synchronous-awaited
-                let _ = Box::pin(self.answer_to(pending)).await;
+                let _ = Box::pin(pending.answer()).await;
             }
         }
     }
 
     /// What the client action of a reply comes to.
-    pub async fn conclude(self: &Arc<Self>, action: Action, origin: &Origin) -> Answer {
+    async fn conclude(self: &Arc<Self>, action: Action, origin: &Origin) -> Answer {
         match action {
-            Action::Reply(reply) => Ok(Response::of(reply)),
+            Action::Reply(reply) => Ok(reply.into()),
             Action::Failure(failure) => Err(failed(failure)),
             Action::Forward(forward) => self.forward(forward, origin).await,
         }
@@ -245,22 +308,12 @@ impl Router {
         };
         // spec: effects.forward-answers-client
         let pending = self.start(target, origin)?;
-        self.answer_to(pending).await
-    }
-
-    /// The method that a forward goes to, if it may.
-    pub fn target(
-        self: &Arc<Self>,
-        forward: &Forward,
-        origin: &Origin,
-    ) -> Result<Arc<Method>, Status> {
-        let (service, command) = (&forward.service_name, &forward.command_name);
-        self.find("forward", service, command, origin)
+        pending.answer().await
     }
 
     /// The method of a forward or side effect, if it exists and isn't too far away.
     fn find(
-        self: &Arc<Self>,
+        &self,
         what: &'static str,
         service: &str,
         command: &str,
@@ -270,10 +323,10 @@ impl Router {
         if origin.trace.hops() >= limit {
             // spec: effects.hop-limit, effects.hop-limit-reported
             let way = format!("{}{service}/{command}", origin.trace.after(&origin.method));
-            self.remark(&Remark::TooManyHops { what, limit, way }, origin);
+            self.report(&Remark::TooManyHops { what, limit, way }, origin);
             return Err(Status::unknown("forwards and side effects went too far"));
         }
-        let catalog = self.serving.borrow().clone();
+        let catalog = self.catalog();
         let method = catalog.and_then(|catalog| catalog.find(service, command).cloned());
         method.ok_or_else(|| {
             // spec: effects.unknown-target-reported, effects.unknown-target-fails-forward
@@ -284,91 +337,89 @@ impl Router {
                 service,
                 command,
             };
-            self.remark(&unknown, origin);
+            self.report(&unknown, origin);
             Status::unknown(answer)
         })
     }
 
-    /// Delivers a command to the target of a forward or side effect.
+    /// Starts what a forward or side effect asks for.
     fn start(self: &Arc<Self>, target: Target, origin: &Origin) -> Result<Pending, Status> {
         let method = self.find(target.what, &target.service, &target.command, origin)?;
         let trace = origin.trace.after(&origin.method);
-        if method.entity.kind == Kind::Action {
-            return Ok(self.start_action(method, target, trace, origin));
-        }
-        let payload = target.payload.clone().unwrap_or_default();
-        let entity = entity_of(&method, &payload.value).inspect_err(|status| {
-            self.remark(&target.refused(status), origin);
-        })?;
-        let (caller, pending) = pending(false);
-        let command = Command {
+        let route = self.route(Invocation {
             method,
-            entity,
-            // spec: effects.forward-payload-unchanged, effects.effect-payload-unchanged
-            type_url: target.payload.map(|payload| payload.type_url),
-            value: payload.value,
+            messages: target.payload.into(),
             // spec: metadata.effects-carry-their-own
             metadata: target.metadata,
+            timeout: None,
             trace,
-            caller,
-        };
-        self.entities.deliver(command, self);
-        Ok(pending)
+            may_leave: false,
+        });
+        let route = route.inspect_err(|status| {
+            let refused = Remark::RefusedTarget {
+                what: target.what,
+                service: target.service,
+                command: target.command,
+                reason: status.message().to_owned(),
+            };
+            self.report(&refused, origin);
+        });
+        Ok(match route? {
+            Route::Entity(command, pending) => {
+                self.entities.deliver(command);
+                pending
+            }
+            Route::Action(request) => self.start_action(request, target.discarded, origin),
+        })
     }
 
     fn start_action(
         self: &Arc<Self>,
-        method: Arc<Method>,
-        target: Target,
-        trace: Trace,
+        request: ActionRequest,
+        discarded: bool,
         origin: &Origin,
     ) -> Pending {
-        if method.streams.output && !target.discarded {
-            self.remark(&action::many_for_one(&method), origin);
+        let method = &request.method;
+        if method.streams().output && !discarded {
+            let many_for_one = Remark::ManyForOne {
+                service: method.entity.service_name.to_string(),
+                command: method.name.clone(),
+            };
+            self.report(&many_for_one, origin);
         }
-        let (caller, pending) = pending(false);
-        let request = action::Request {
-            method,
-            metadata: target.metadata,
-            trace,
-            timeout: None,
-        };
-        let (router, discarded) = (Arc::clone(self), target.discarded);
-        let payload = target.payload.unwrap_or_default();
+        let (caller, pending) = Caller::new(false, self.limits.relay_timeout);
+        let router = Arc::clone(self);
         self.settling.spawn(async move {
-            let answer = action::answer(&router, request, payload, discarded);
+            let answer = Exchange::answer(&router, request, discarded);
             caller.answer(Box::pin(answer).await);
         });
         pending
     }
 
-    async fn answer_to(&self, pending: Pending) -> Answer {
-        // spec: commands.relay-timeout
-        let Ok(outcome) = timeout(self.limits.relay_timeout, pending.0).await else {
-            let timeout = self.limits.relay_timeout;
-            let reason = format!("the user function didn't answer within {timeout:?}");
-            return Err(Status::deadline_exceeded(reason));
-        };
-        match outcome {
-            Ok(Outcome::Answered(answer)) => answer,
-            Ok(Outcome::Continued(rest)) => rest.await.unwrap_or_else(|_| Err(dropped())),
-            Err(_) => Err(dropped()),
-        }
-    }
-
-    /// Reports something that does no harm.
-    pub fn remark(self: &Arc<Self>, remark: &Remark, origin: &Origin) {
-        self.report(remark, origin);
-    }
-
     /// Reports something about an entity's stream or an action's call.
-    pub fn report(self: &Arc<Self>, what: impl Display, origin: &Origin) {
-        let method = &origin.method;
-        let service = &method.entity.service_name;
-        self.function.report(match &origin.entity {
-            Some(entity) => on_stream(what, service, &entity.id),
-            None => on_call(what, service, &method.name),
-        });
+    fn report(&self, what: impl std::fmt::Display, origin: &Origin) {
+        self.function.report(origin.report(what));
+    }
+}
+
+impl Settle for Router {
+    fn settle(self: Arc<Self>, consequences: Consequences, origin: Origin, caller: Caller) {
+        let Consequences { effects, action } = consequences;
+        let direct = match action {
+            Action::Reply(reply) if effects.is_empty() => Ok(reply.into()),
+            Action::Failure(failure) if effects.is_empty() => Err(failed(failure)),
+            action => {
+                let answer = caller.continued();
+                let router = Arc::clone(&self);
+                // In a task of its own: neither the entity nor the caller's leaving may stop it.
+                self.settling.spawn(async move {
+                    router.run_in_order(effects, &origin).await;
+                    let _ = answer.send(router.conclude(action, &origin).await);
+                });
+                return;
+            }
+        };
+        caller.answer(direct);
     }
 }
 
@@ -383,46 +434,7 @@ struct Target {
     discarded: bool,
 }
 
-impl Target {
-    fn refused(&self, status: &Status) -> Remark {
-        Remark::RefusedTarget {
-            what: self.what,
-            service: self.service.clone(),
-            command: self.command.clone(),
-            reason: status.message().to_owned(),
-        }
-    }
-}
-
-impl Response {
-    /// That of a reply.
-    pub fn of(reply: crate::wire::Reply) -> Self {
-        Self {
-            // spec: commands.reply-unchanged, serving.unary-one-message
-            payload: reply.payload.unwrap_or_default().value,
-            metadata: reply.metadata,
-        }
-    }
-}
-
-fn entity_of(method: &Method, request: &[u8]) -> Result<EntityRef, Status> {
-    Ok(EntityRef {
-        // spec: entity-keys.scoped-by-persistence-id
-        persistence_id: Arc::clone(&method.entity.persistence_id),
-        id: method
-            .key
-            .as_ref()
-            .ok_or_else(|| Status::internal("an action has no entity"))?
-            .entity_id(request)?,
-    })
-}
-
 fn failed(failure: Failure) -> Status {
     // spec: failures.description-reaches-client
     Status::unknown(failure.description)
-}
-
-/// Only where a task of the proxy was cut off: when it stops, or by a fault of its own.
-fn dropped() -> Status {
-    Status::unknown("the proxy gave up the command")
 }

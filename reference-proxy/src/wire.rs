@@ -4,16 +4,14 @@
 //! passes through (payloads, events, snapshots, metadata of forwards) stays the bytes that it is:
 //! nothing is decoded that nobody looks at, and nothing is copied that can be shared.
 
-use std::borrow::Cow;
+pub mod metadata;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use cloudstate_protocol::cloudstate::{Failure, Metadata};
-use http::HeaderMap;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use prost::{Message, Oneof};
 
 use crate::function::call::Frame;
-use crate::router;
 
 /// `google.protobuf.Any`.
 #[derive(Clone, PartialEq, Message)]
@@ -125,7 +123,7 @@ pub fn put_number(tag: u32, number: u64, out: &mut impl BufMut) {
 }
 
 /// `cloudstate.Command`.
-pub struct Command<'a> {
+pub struct CommandFrame<'a> {
     /// The id of the entity.
     pub entity_id: &'a str,
     /// The number of the command on its stream.
@@ -140,24 +138,7 @@ pub struct Command<'a> {
     pub metadata: Option<&'a Bytes>,
 }
 
-impl<'a> Command<'a> {
-    /// A command of the router, as number `id` on its stream.
-    pub fn of(id: u64, command: &'a router::Command) -> Self {
-        let input = command.method.input.as_bytes();
-        Self {
-            // spec: commands.command-for-the-streams-entity
-            entity_id: &command.entity.id,
-            id,
-            // spec: commands.bare-method-name
-            name: &command.method.name,
-            // spec: commands.payload-type
-            type_url: command.type_url.as_deref().unwrap_or(input),
-            // spec: commands.payload-unchanged
-            value: &command.value,
-            metadata: command.metadata.as_ref(),
-        }
-    }
-
+impl CommandFrame<'_> {
     /// The frame of a stream message that has this command in field `tag`.
     pub fn frame(&self, tag: u32) -> Frame {
         // The payload comes last, so that a long one needn't be copied.
@@ -243,87 +224,6 @@ fn put_payload(payload: &Payload, frame: &mut Frame) {
     put_field(1, &payload.type_url, out);
     put_header(2, payload.value.len(), out);
     frame.put_tail(&payload.value);
-}
-
-/// The headers of a client's request as `cloudstate.Metadata`, if there are any of its own.
-pub fn metadata_of(headers: &HeaderMap) -> Option<Bytes> {
-    let mut encoded = BytesMut::new();
-    passed_on(headers).for_each(|entry| entry.put(&mut encoded));
-    (!encoded.is_empty()).then(|| encoded.freeze())
-}
-
-/// `cloudstate.MetadataEntry`.
-struct Entry<'a> {
-    key: &'a str,
-    value: Cow<'a, [u8]>,
-    binary: bool,
-}
-
-impl<'a> Entry<'a> {
-    fn of(key: &'a str, value: &'a [u8]) -> Self {
-        // spec: metadata.binary-headers
-        let decoded = key
-            .ends_with("-bin")
-            .then(|| decode_base64(value))
-            .flatten();
-        let text = std::str::from_utf8(value).is_ok();
-        Self {
-            key,
-            binary: decoded.is_some() || !text,
-            value: decoded.map_or(Cow::Borrowed(value), Cow::Owned),
-        }
-    }
-
-    /// The field for text, or that for bytes where the value is none.
-    fn value_tag(&self) -> u32 {
-        if self.binary { 3 } else { 2 }
-    }
-
-    fn len(&self) -> usize {
-        field_len(1, self.key.len()) + field_len(2, self.value.len())
-    }
-
-    fn put(&self, out: &mut impl BufMut) {
-        put_header(1, self.len(), out);
-        put_field(1, self.key.as_bytes(), out);
-        put_field(self.value_tag(), &self.value, out);
-    }
-}
-
-/// The headers that are the client's own and not those of the transport.
-fn passed_on(headers: &HeaderMap) -> impl Iterator<Item = Entry<'_>> {
-    // spec: commands.request-metadata, metadata.request-headers, metadata.reserved-names
-    headers
-        .iter()
-        .filter(|(name, _)| !is_transport(name.as_str()))
-        .map(|(name, value)| Entry::of(name.as_str(), value.as_bytes()))
-}
-
-/// With or without padding, as gRPC allows.
-fn decode_base64(value: &[u8]) -> Option<Vec<u8>> {
-    use base64::Engine;
-    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-    STANDARD
-        .decode(value)
-        .or_else(|_| STANDARD_NO_PAD.decode(value))
-        .ok()
-}
-
-/// Whether a header belongs to gRPC or HTTP, and not to the application.
-pub fn is_transport(name: &str) -> bool {
-    const HTTP: [&str; 10] = [
-        "user-agent",
-        "te",
-        "content-type",
-        "content-length",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "transfer-encoding",
-        "upgrade",
-        "host",
-    ];
-    name.starts_with("grpc-") || HTTP.contains(&name)
 }
 
 #[cfg(test)]

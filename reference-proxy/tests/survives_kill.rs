@@ -12,8 +12,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use cloudstate_reference_proxy::journal::durable::DurableJournal;
-use cloudstate_reference_proxy::journal::{Append, EntityRef, Journal};
+use cloudstate_reference_proxy::journal::durable::DurableLog;
+use cloudstate_reference_proxy::journal::{
+    Append, Content, EntityRef, Epoch, Owner, Shard, ShardLog, Write,
+};
 use tokio::runtime::Runtime;
 
 /// Where the process to be killed has its journal; set makes a process one.
@@ -41,10 +43,10 @@ fn value(entity: usize, last: u64) -> Option<Bytes> {
     (!appends.is_multiple_of(4)).then(|| format!("{entity}:{last} ").repeat(40).into())
 }
 
-fn open(directory: &Path) -> (Runtime, DurableJournal) {
+fn open(directory: &Path) -> (Runtime, DurableLog) {
     (
         Runtime::new().unwrap(),
-        DurableJournal::open(directory).unwrap(),
+        DurableLog::open(directory).unwrap(),
     )
 }
 
@@ -54,31 +56,45 @@ fn victim() {
     let Some(directory) = std::env::var_os(VICTIM) else {
         return;
     };
-    let (runtime, journal) = open(Path::new(&directory));
-    let writers = (0..ENTITIES).map(|entity| write_for_ever(&journal, entity));
+    let (runtime, log) = open(Path::new(&directory));
+    let claim = log.claim(Shard::ONLY, Owner(std::process::id().into()));
+    let epoch = runtime.block_on(claim).unwrap();
+    let writers = (0..ENTITIES).map(|entity| write_for_ever(&log, epoch, entity));
     runtime.block_on(futures_util::future::join_all(writers));
 }
 
-async fn write_for_ever(journal: &DurableJournal, entity: usize) {
+async fn write_for_ever(log: &DurableLog, epoch: Epoch, entity: usize) {
     let name = named(entity);
-    let mut last = replay(journal, &name).await.len() as u64;
+    let append = async |content| {
+        let entity = name.clone();
+        let write = vec![Write { entity, content }];
+        log.append(Shard::ONLY, epoch, write).await.unwrap();
+    };
+    let mut last = replay(log, &name).await.len() as u64;
     loop {
-        let value = value(entity, last);
-        journal.put_value(&name, value).await.unwrap();
+        append(Content::Value {
+            replaces: None,
+            value: value(entity, last),
+        })
+        .await;
         println!("acknowledged {entity} {last}");
-        let append = Append {
-            events: (1..=EVENTS).map(|n| event(entity, last + n)).collect(),
-            snapshot: None,
-        };
-        journal.append(&name, last, append).await.unwrap();
+        let events = (1..=EVENTS).map(|n| event(entity, last + n)).collect();
+        append(Content::Events {
+            after: last,
+            append: Append {
+                events,
+                snapshot: None,
+            },
+        })
+        .await;
         last += EVENTS;
     }
 }
 
-async fn replay(journal: &DurableJournal, entity: &EntityRef) -> Vec<Bytes> {
+async fn replay(log: &DurableLog, entity: &EntityRef) -> Vec<Bytes> {
     let mut all = Vec::new();
     loop {
-        let chunk = journal.events(entity, all.len() as u64).await.unwrap();
+        let chunk = log.replay(entity, all.len() as u64).await.unwrap();
         all.extend(chunk.events);
         if !chunk.more {
             return all;
@@ -92,16 +108,16 @@ fn nothing_acknowledged_is_lost() {
     let mut acknowledged = HashMap::new();
     for round in 0..KILLS {
         write_until_killed(directory.path(), 200 + 173 * round, &mut acknowledged);
-        let (runtime, journal) = open(directory.path());
+        let (runtime, log) = open(directory.path());
         for (entity, acknowledged) in &acknowledged {
-            runtime.block_on(compare(&journal, *entity, *acknowledged));
+            runtime.block_on(compare(&log, *entity, *acknowledged));
         }
     }
     assert_eq!(acknowledged.len(), ENTITIES);
 }
 
-async fn compare(journal: &DurableJournal, entity: usize, acknowledged: u64) {
-    let history = replay(journal, &named(entity)).await;
+async fn compare(log: &DurableLog, entity: usize, acknowledged: u64) {
+    let history = replay(log, &named(entity)).await;
     let last = history.len() as u64;
     assert!(last >= acknowledged, "{entity}: {last} of {acknowledged}");
     assert_eq!(last % EVENTS, 0, "an append is there in part");
@@ -109,7 +125,7 @@ async fn compare(journal: &DurableJournal, entity: usize, acknowledged: u64) {
         assert_eq!(stored, event(entity, sequence));
     }
     // Another append may be there, and with it, or not yet, its value.
-    let stored = journal.value(&named(entity)).await.unwrap();
+    let stored = log.value(&named(entity)).await.unwrap().value;
     let possible = [value(entity, acknowledged), value(entity, last)];
     assert!(
         possible.contains(&stored),

@@ -1,29 +1,39 @@
 //! (4) The cast plays every party that is not under test: it does what [`Play`] says next and tells it what
 //! arrived.
 //!
-//! [`stage`] holds the connections and processes that scenarios share, [`door`] is where the kit listens as
-//! function or as interceptor; [`perform`] plays one scenario on a stage. Everything is recorded, nothing is
-//! judged here.
+//! [`stage`] holds the connections and processes that scenarios share, [`endpoint`] is where the kit listens as
+//! function or as interceptor; [`perform`] plays one scenario on a stage, its client through one door of the proxy.
+//! Everything is recorded, nothing is judged here.
 
+mod act;
 pub mod announce;
-pub mod door;
+mod arrive;
+mod claims;
+pub mod endpoint;
 pub mod relay;
 pub mod stage;
-mod standin;
+mod stub;
+mod unary;
 
+pub use unary::{UnaryError, unary};
+
+use crate::door::Door;
 use crate::party::{Party, Role};
-use crate::play::{Act, Play};
-use crate::protocol::EntityType;
-use crate::scenario::Fault;
+use crate::play::Play;
 use crate::script::Script;
-use crate::transcript::{Entry, Hop, Lost, Recorder, StreamId, Transcript, What};
-use crate::wire::{Called, Connection, Event, HangUp, Receiver, Sender};
-use bytes::Bytes;
+use crate::system::StartError;
+use crate::tasks::Panics;
+use crate::transcript::{Entry, Hop, Recorder, StreamId, Transcript, What};
+use crate::wire::door::CallSender;
+use crate::wire::{Event, IncomingCall, Sender};
 use stage::Stage;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How long the kit waits, and how much it takes.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +61,8 @@ impl Limits {
 /// What arrives for a scenario.
 #[derive(Debug)]
 pub enum Arrival {
-    /// The proxy called the kit's door; what was read to find out whose call it is comes with it.
-    Called(Box<Called>, Vec<Event>),
+    /// The proxy called the kit's endpoint; what was read to find out whose call it is comes with it.
+    Call(Box<IncomingCall>, Vec<Event>),
     /// Something on a stream of the scenario.
     On {
         /// The stream.
@@ -67,36 +77,74 @@ pub enum Arrival {
 /// A scenario's letter box.
 pub type Mailbox = mpsc::UnboundedSender<Arrival>;
 
-/// Plays a script to its end, or to where it stops.
+/// Why a scenario could not be played: the kit's own fault, or its surroundings'.
+#[derive(Debug)]
+pub enum PerformError {
+    /// A party that the kit plays doesn't start.
+    CantStart {
+        /// Which.
+        party: Party,
+        /// Why.
+        error: StartError,
+    },
+    /// A task of the kit panicked, so that a silence proves nothing.
+    Panicked(String),
+}
+
+impl fmt::Display for PerformError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PerformError::CantStart { party, error } => {
+                write!(f, "the kit as {party} can't start: {error}")
+            }
+            PerformError::Panicked(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for PerformError {}
+
+/// Plays a script to its end, or to where it stops; its client calls the proxy through this door.
 ///
 /// # Errors
 /// A party that the kit plays can't do its part.
 pub async fn perform(
     script: Arc<Script>,
+    door: Door,
     stage: &Stage,
     limits: &Limits,
-) -> Result<Transcript, String> {
-    let _alone = match script.has_actions() && script.role != Role::Sdk {
-        true => Some(stage.actions.lock().await),
-        false => None,
+) -> Result<Transcript, PerformError> {
+    let _alone = if script.has_actions() && script.role != Role::Sdk {
+        Some(stage.actions.lock().await)
+    } else {
+        None
     };
     let (mailbox, arrivals) = mpsc::unbounded_channel();
+    let panicked = stage.endpoint().map_or(0, |own| own.panics().count());
     let claim = stage
-        .door()
-        .map(|door| door.claim(&script, mailbox.clone()));
+        .endpoint()
+        .map(|own| own.claim(&script, mailbox.clone()));
     let mut actor = Actor {
         play: Play::new(script.clone()),
+        door,
         stage,
         limits,
         recorder: Recorder::default(),
         mailbox,
         arrivals,
         streams: BTreeMap::new(),
+        panics: Panics::default(),
         failed: None,
     };
     actor.run().await;
     drop(claim);
-    if let Some(why) = actor.failed {
+    let while_listening = || {
+        stage
+            .endpoint()
+            .and_then(|own| own.panics().after(panicked))
+    };
+    let panic = actor.panics.after(0).or_else(while_listening);
+    if let Some(why) = actor.failed.or(panic.map(PerformError::Panicked)) {
         return Err(why);
     }
     Ok(Transcript {
@@ -107,39 +155,33 @@ pub async fn perform(
     })
 }
 
-fn lost_by(fault: &Fault) -> Lost {
-    match fault {
-        Fault::Frame(_) | Fault::GoesAway => Lost::Nothing,
-        Fault::NoTrailers => Lost::Stream,
-        Fault::Disconnects => Lost::Connection,
-    }
-}
-
+/// Everything that the kit plays in one scenario.
 struct Actor<'a> {
     play: Play,
+    door: Door,
     stage: &'a Stage,
     limits: &'a Limits,
     recorder: Recorder,
     mailbox: Mailbox,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
-    streams: BTreeMap<StreamId, Ends>,
+    streams: BTreeMap<StreamId, OpenStream>,
+    /// Of the tasks that read: what they would have read seems not to have come.
+    panics: Panics,
     /// Why the kit can't go on.
-    failed: Option<String>,
+    failed: Option<PerformError>,
 }
 
-/// The sending ends of one stream that the kit holds, and the tasks that read it.
-struct Ends {
-    /// Towards the called side.
-    caller: Option<Sender>,
-    /// Towards the calling side.
-    called: Option<Sender>,
+/// What the kit holds of one stream: where it sends, and the tasks that read it.
+struct OpenStream {
+    to_callee: Option<Box<dyn CallSender>>,
+    to_caller: Option<Sender>,
     /// Dropping them cancels what is still open.
-    _readers: tokio::task::JoinSet<()>,
+    readers: JoinSet<Option<()>>,
 }
 
 impl Actor<'_> {
     async fn run(&mut self) {
-        let end = tokio::time::Instant::now() + self.limits.scenario;
+        let end = Instant::now() + self.limits.scenario;
         loop {
             while let Ok(arrival) = self.arrivals.try_recv() {
                 self.arrive(arrival).await;
@@ -154,7 +196,7 @@ impl Actor<'_> {
             if self.play.is_over() {
                 return;
             }
-            let deadline = end.min(tokio::time::Instant::now() + self.patience());
+            let deadline = end.min(Instant::now() + self.patience());
             match tokio::time::timeout_at(deadline, self.arrivals.recv()).await {
                 Ok(Some(arrival)) if self.recorder.entries().len() < self.limits.entries => {
                     self.arrive(arrival).await;
@@ -179,6 +221,27 @@ impl Actor<'_> {
         self.limits.patience + self.limits.patience / 1000 * u32::try_from(sent).unwrap_or(u32::MAX)
     }
 
+    // === What is recorded, and seen by the play ===
+
+    /// What the kit sends as a party.
+    fn sent(&mut self, stream: StreamId, from: Party, what: What) {
+        self.record(Some(hop_of(from)), Some(stream), from, true, what);
+    }
+
+    /// What the kit receives.
+    fn received(&mut self, hop: Hop, stream: StreamId, from: Party, what: What) {
+        self.record(Some(hop), Some(stream), from, false, what);
+    }
+
+    /// What the kit does to a party, on no stream.
+    fn did(&mut self, party: Party, what: What) {
+        self.record(None, None, party, true, what);
+    }
+
+    fn gave_up(&mut self, waited_for: String) {
+        self.did(Party::Client, What::Deadline { waited_for });
+    }
+
     fn record(
         &mut self,
         hop: Option<Hop>,
@@ -190,329 +253,13 @@ impl Actor<'_> {
         let entry: &Entry = self.recorder.record(hop, stream, from, by_kit, what);
         self.play.observe(entry);
     }
-
-    fn gave_up(&mut self, waited_for: String) {
-        let what = What::Deadline { waited_for };
-        self.record(None, None, Party::Client, true, what);
-    }
-
-    // === What the kit does ===
-
-    async fn act(&mut self, act: Act) {
-        match act {
-            Act::Open {
-                from,
-                hop,
-                path,
-                metadata,
-            } => self.open(from, hop, path, metadata).await,
-            Act::Send {
-                from,
-                stream,
-                bytes,
-            } => {
-                let what = What::Message {
-                    bytes: bytes.clone(),
-                };
-                self.record(
-                    Some(hop_of(from, self.play.script().role)),
-                    Some(stream),
-                    from,
-                    true,
-                    what,
-                );
-                if let Some(sender) = self.sender(stream, from) {
-                    sender.send(bytes).await;
-                }
-            }
-            Act::HalfClose { from, stream } => {
-                let hop = hop_of(from, self.play.script().role);
-                self.record(Some(hop), Some(stream), from, true, What::HalfClose);
-                if let Some(sender) = self.sender(stream, from) {
-                    sender.finish();
-                }
-            }
-            Act::End {
-                stream,
-                code,
-                message,
-            } => {
-                let what = What::End {
-                    code,
-                    message: message.clone(),
-                    trailers: true,
-                };
-                self.record(Some(Hop::Back), Some(stream), Party::Function, true, what);
-                if let Some(sender) = self.sender(stream, Party::Function) {
-                    sender.end(code, &message).await;
-                }
-            }
-            Act::Reset { from, stream } => {
-                let what = match from {
-                    Party::Function => What::End {
-                        code: 1,
-                        message: "reset by the kit".into(),
-                        trailers: false,
-                    },
-                    _ => What::Cancel,
-                };
-                let hop = hop_of(from, self.play.script().role);
-                self.record(Some(hop), Some(stream), from, true, what);
-                if let Some(sender) = self.sender(stream, from) {
-                    sender.reset().await;
-                }
-                // A caller that has half-closed its side leaves by giving up the answer.
-                if from != Party::Function {
-                    self.streams.remove(&stream);
-                }
-            }
-            Act::Fault {
-                from,
-                stream,
-                fault,
-            } => {
-                let hop = hop_of(from, self.play.script().role);
-                let what = What::Fault {
-                    what_broke: fault.to_string(),
-                    lost: lost_by(&fault),
-                };
-                self.record(Some(hop), Some(stream), from, true, what);
-                if let Some(sender) = self.sender(stream, from) {
-                    match fault {
-                        Fault::Frame(bytes) => sender.send_raw(bytes).await,
-                        Fault::NoTrailers => sender.finish(),
-                        Fault::Disconnects => sender.hang_up(HangUp::Now),
-                        Fault::GoesAway => sender.hang_up(HangUp::Later),
-                    }
-                }
-            }
-            Act::Kill(party) => {
-                self.record(None, None, party, true, What::Killed);
-                self.stage.kill(party).await;
-            }
-            Act::Start(party) => {
-                self.record(None, None, party, true, What::Started);
-                let wait = self.play.script().scenario.spec.is_none();
-                match self.stage.start(party, wait, self.limits.patience).await {
-                    Ok(()) => {}
-                    Err(error) if self.play.script().role.kit_plays(party) => {
-                        self.failed = Some(format!("the kit as {party} can't start: {error}"));
-                    }
-                    Err(error) => {
-                        self.gave_up(format!("the {party} to start: {error}"));
-                    }
-                }
-            }
-        }
-    }
-
-    fn sender(&mut self, stream: StreamId, from: Party) -> Option<&mut Sender> {
-        let ends = self.streams.get_mut(&stream)?;
-        match from {
-            Party::Function => ends.called.as_mut(),
-            _ => ends.caller.as_mut(),
-        }
-    }
-
-    async fn open(&mut self, from: Party, hop: Hop, path: String, metadata: Vec<(String, String)>) {
-        let connection = match hop {
-            Hop::Front => self.stage.proxy().await,
-            Hop::Back => self.stage.function().await,
-        };
-        let stream = self.recorder.stream();
-        let what = What::Open {
-            path: path.clone(),
-            metadata: metadata.clone(),
-        };
-        self.record(Some(hop), Some(stream), from, true, what);
-        let to = if hop == Hop::Front {
-            Party::Proxy
-        } else {
-            Party::Function
-        };
-        match connection {
-            Ok(connection) => {
-                let (sender, receiver) = connection.call(&path, &metadata);
-                let mut readers = tokio::task::JoinSet::new();
-                readers.spawn(read(stream, to, receiver, self.mailbox.clone()));
-                let ends = Ends {
-                    caller: Some(sender),
-                    called: None,
-                    _readers: readers,
-                };
-                self.streams.insert(stream, ends);
-            }
-            Err(error) => {
-                let status = crate::wire::Status {
-                    code: 14,
-                    message: error.to_string(),
-                    trailers: false,
-                    lost: true,
-                };
-                let event = Event::End(status);
-                let _ = self.mailbox.send(Arrival::On {
-                    stream,
-                    from: to,
-                    event,
-                });
-            }
-        }
-    }
-
-    // === What arrives ===
-
-    async fn arrive(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::Called(called, first) => self.called(*called, first).await,
-            Arrival::On {
-                stream,
-                from,
-                event,
-            } => self.event(stream, from, event).await,
-        }
-    }
-
-    /// The proxy called: as function the kit will answer; as interceptor it calls the real one.
-    async fn called(&mut self, called: Called, first: Vec<Event>) {
-        let stream = self.recorder.stream();
-        let Called {
-            path,
-            metadata,
-            receiver,
-            sender,
-            begin: _,
-        } = called;
-        let mut readers = tokio::task::JoinSet::new();
-        let mut caller = None;
-        if self.play.script().role == Role::Stack
-            && EntityType::of_path(&path).is_some()
-            && let Ok(connection) = self.stage.function().await
-        {
-            let (upstream, answers) = connection.call(&path, &metadata);
-            readers.spawn(read(stream, Party::Function, answers, self.mailbox.clone()));
-            caller = Some(upstream);
-        }
-        let what = What::Open { path, metadata };
-        self.record(Some(Hop::Back), Some(stream), Party::Proxy, false, what);
-        self.streams.insert(
-            stream,
-            Ends {
-                caller,
-                called: Some(sender),
-                _readers: readers,
-            },
-        );
-        for event in first {
-            self.event(stream, Party::Proxy, event).await;
-        }
-        if let Some(ends) = self.streams.get_mut(&stream) {
-            ends._readers
-                .spawn(read(stream, Party::Proxy, receiver, self.mailbox.clone()));
-        }
-    }
-
-    async fn event(&mut self, stream: StreamId, from: Party, event: Event) {
-        let back = self
-            .streams
-            .get(&stream)
-            .is_some_and(|ends| ends.called.is_some());
-        let hop = if back || from == Party::Function {
-            Hop::Back
-        } else {
-            Hop::Front
-        };
-        let what = match &event {
-            Event::Headers(metadata) => What::Headers {
-                metadata: metadata.clone(),
-            },
-            Event::Message(bytes) => What::Message {
-                bytes: bytes.clone(),
-            },
-            Event::HalfClose => What::HalfClose,
-            Event::End(_) if from == Party::Proxy && hop == Hop::Back => What::Cancel,
-            Event::End(status) => What::End {
-                code: status.code,
-                message: status.message.clone(),
-                trailers: status.trailers,
-            },
-        };
-        self.record(Some(hop), Some(stream), from, false, what);
-        if self.play.script().role == Role::Stack && hop == Hop::Back {
-            self.pass_on(stream, from, event).await;
-        }
-    }
-
-    /// The interceptor hands on what it saw, after it was recorded.
-    async fn pass_on(&mut self, stream: StreamId, from: Party, event: Event) {
-        let Some(ends) = self.streams.get_mut(&stream) else {
-            return;
-        };
-        let onward = if from == Party::Proxy {
-            &mut ends.caller
-        } else {
-            &mut ends.called
-        };
-        let Some(onward) = onward else { return };
-        match event {
-            Event::Headers(_) => {}
-            Event::Message(bytes) => onward.send(bytes).await,
-            Event::HalfClose => onward.finish(),
-            Event::End(_) if from == Party::Proxy => onward.reset().await,
-            Event::End(status) if status.trailers => onward.end(status.code, &status.message).await,
-            Event::End(_) => onward.reset().await,
-        }
-    }
 }
 
-/// On which hop a party sends; the proxy's front sends are never the kit's.
-fn hop_of(from: Party, _role: Role) -> Hop {
+/// On which hop a party that the kit plays sends.
+fn hop_of(from: Party) -> Hop {
     if from == Party::Client {
         Hop::Front
     } else {
         Hop::Back
-    }
-}
-
-/// Reads a stream into a mailbox, up to its end.
-async fn read(stream: StreamId, from: Party, mut receiver: Receiver, mailbox: Mailbox) {
-    let mut half_closed = false;
-    loop {
-        // The request's body is kept: dropping it would reset the stream under the answer.
-        let event = match half_closed {
-            true => receiver.reset().await,
-            false => receiver.next().await,
-        };
-        let over = matches!(event, Event::End(_));
-        half_closed = matches!(event, Event::HalfClose);
-        let arrival = Arrival::On {
-            stream,
-            from,
-            event,
-        };
-        if mailbox.send(arrival).is_err() || over {
-            return;
-        }
-    }
-}
-
-/// A call that the kit makes outside of any scenario: discovery, readiness.
-pub async fn unary<M: prost::Message + Default>(
-    connection: &Connection,
-    path: &str,
-    request: &impl prost::Message,
-) -> Result<M, String> {
-    let (messages, status) = connection
-        .unary(path, Bytes::from(request.encode_to_vec()))
-        .await;
-    if status.code != 0 {
-        let code = crate::status::status_name(status.code);
-        return Err(format!("{path} ended with {code} {}", status.message));
-    }
-    match messages.as_slice() {
-        [message] => M::decode(message.clone()).map_err(|error| format!("{path}: {error}")),
-        other => Err(format!(
-            "{path} answered {} messages instead of one",
-            other.len()
-        )),
     }
 }

@@ -63,3 +63,14 @@ pub struct Mismatch {
     /// As it would write what came.
     pub received: String,
 }
+
+impl Mismatch {
+    /// What should be and what is, at a path.
+    pub fn new(path: &str, expected: impl ToString, received: impl ToString) -> Mismatch {
+        Mismatch {
+            path: path.to_owned(),
+            expected: expected.to_string(),
+            received: received.to_string(),
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The kit as a test of `cargo test`: every scenario of every role is one, filterable and listable.
 //!
-//! For a proxy or an SDK written in Rust, a test without a harness is enough:
+//! For a proxy or an SDK written in Rust, the feature `harness` and a test without a harness are enough:
 //!
 //! ```no_run
 //! use cloudstate_tck::{harness, system::System};
@@ -50,12 +50,12 @@ pub fn main(system: System) -> Conclusion {
         Trial::ignorable_test(name, move || {
             let report = report.get_or_init(|| run_all(&plan.0, &plan.1));
             let report = report.as_ref().map_err(Failed::from)?;
-            let mut completion = Completion::ignored_with("not played");
+            let mut completion = Err(Failed::from("the run has no result of it"));
             let mine = |result: &&ScenarioResult| result.role == role && result.name == scenario;
             for result in report.scenarios.iter().filter(mine) {
-                completion = conclude(report, result)?;
+                completion = Ok(conclude(report, result)?);
             }
-            Ok(completion)
+            completion
         })
     });
     libtest_mimic::run(&arguments, trials.collect())
@@ -97,7 +97,10 @@ fn run_all(
                 .await
                 .map_err(|error| error.to_string())?;
             match &mut all {
-                Some(all) => all.scenarios.extend(report.scenarios),
+                Some(all) => {
+                    all.scenarios.extend(report.scenarios);
+                    all.unserved.extend(report.unserved);
+                }
                 None => all = Some(report),
             }
         }
@@ -110,7 +113,13 @@ fn conclude(report: &Report, result: &ScenarioResult) -> Result<Completion, Fail
         Outcome::Ran {
             verdict: Verdict::Pass,
         }
-        | Outcome::Waived { .. } => Ok(Completion::Completed),
+        | Outcome::Waived { .. } => {
+            let mut unserved = report.unserved.iter();
+            match unserved.find(|unserved| unserved.role == result.role) {
+                Some(unserved) => Err(unserved.reason.as_str().into()),
+                None => Ok(Completion::Completed),
+            }
+        }
         Outcome::NotApplicable { reason } => Ok(Completion::ignored_with(reason.clone())),
         Outcome::Ran { .. } => Err(terminal::scenario(report, result, Paint::Plain).into()),
     }

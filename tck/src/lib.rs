@@ -1,26 +1,24 @@
 //! The Cloudstate conformance kit.
 //!
-//! The modules in the order of the pipeline; each imports from those above it only, which `tests/layering.rs` holds:
+//! The modules in the order of the pipeline; each imports from those above it only, which `tests/layering/` holds:
 //!
 //! ```text
-//! 0 the ground ────────────▶ text, party, yaml, finding, status, protocol, services
+//! 0 the ground ────────────▶ text, party, door, yaml, finding, status, protocol, services
 //! 1 spec/*.md ─────────────▶ requirement
 //! 2 scenarios/*.yaml ──────▶ scenario (chart) ─▶ check
-//! 3 model, explore ────────▶ scenario (chart) ─▶ script (moves) ─▶ play: a state machine for one role
+//! 3 model, explore ────────▶ scenario (chart) ─▶ fill (answers) ─▶ script (moves) ─▶ play: a state machine for one role
 //! 4 the cast does what play says next and tells it what arrived; the recorder writes the transcript
 //! 5 judge: the same play over the transcript, + invariants ─▶ findings ─▶ verdict
 //! 6 report ─▶ JSON ─▶ terminal, JUnit XML, Markdown
 //! 7 a failing generated chart ─▶ explore::shrink ─▶ YAML: an ordinary scenario file (back to 2)
 //! ```
 
-#[allow(missing_docs)]
-mod embedded {
-    include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
-}
-
 // The ground.
+mod embedded;
 pub mod text;
+mod tasks;
 pub mod party;
+pub mod door;
 pub mod yaml;
 pub mod finding;
 pub mod status;
@@ -31,6 +29,7 @@ pub mod requirement;
 pub mod scenario;
 pub mod transcript;
 pub mod model;
+pub mod fill;
 pub mod script;
 pub mod check;
 pub mod explore;
@@ -45,5 +44,6 @@ pub mod system;
 pub mod wire;
 pub mod cast;
 pub mod run;
+#[cfg(feature = "harness")]
 pub mod harness;
 pub mod cli;

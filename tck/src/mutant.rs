@@ -3,18 +3,18 @@
 //! A mutant is killed when its rules fired, the scenario passes without them, and the root finding with them
 //! carries the mutant's requirement and party. A kill under another name is a failure of the kit.
 //!
-//! [`read`] finds in the files everything that could keep a rule from ever doing something; a [`Way`] applies the
+//! [`read`] finds in the files everything that could keep a rule from ever doing something; a [`Filter`] applies the
 //! rules to one direction of one stream.
 
+mod filter;
 mod path;
 mod read;
 #[cfg(test)]
 mod tests;
-mod way;
 
-pub use path::Path;
+pub use filter::Filter;
+pub use path::FieldPath;
 pub use read::read;
-pub use way::Way;
 
 use crate::party::Party;
 use crate::yaml::{Node, Source, SourceError, Span};
@@ -86,7 +86,7 @@ pub struct Rule {
     /// Only these times, from 1.
     pub times: RangeInclusive<usize>,
     /// What is done.
-    pub action: Action,
+    pub action: RuleAction,
     counted: Arc<AtomicUsize>,
     fired: Arc<AtomicUsize>,
 }
@@ -109,13 +109,13 @@ pub enum When {
 
 /// What a rule does.
 #[derive(Clone, Debug)]
-pub enum Action {
+pub enum RuleAction {
     /// It doesn't arrive.
     Drop,
     /// It arrives twice.
     Repeat,
     /// Fields get other values.
-    Set(Vec<Setting>),
+    Set(Vec<Assignment>),
     /// It arrives after the next message on its way.
     Swap,
     /// This message arrives before it.
@@ -136,9 +136,9 @@ pub enum Action {
 
 /// A field and its new value: `null` takes it away, `{ $add: 1 }` counts from the old one.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub struct Assignment {
     /// Which field.
-    pub path: Path,
+    pub path: FieldPath,
     /// As a scenario would write it.
     pub value: Node,
 }
@@ -202,7 +202,7 @@ impl Mutant {
 }
 
 impl Rule {
-    fn new(on: Direction, when: When, times: RangeInclusive<usize>, action: Action) -> Rule {
+    fn new(on: Direction, when: When, times: RangeInclusive<usize>, action: RuleAction) -> Rule {
         Rule {
             on,
             when,

@@ -7,87 +7,30 @@
 //! The life cycle of an entity's stream (opening, init, replay, command ids, restart, passivation) is in no
 //! chart: it is derived here, from what was seen.
 
-mod act;
 mod action;
+mod draft;
+mod issue;
 mod observe;
+mod own;
 #[cfg(test)]
 pub(crate) mod simulation;
+mod stream;
 
-use crate::model::oracle::Entity;
+pub use draft::Act;
+pub use stream::{Activation, Exchange, Stream, Track};
+
 use crate::party::{Party, Role};
 use crate::protocol::EntityType;
-use crate::protocol::{Begin, Key, Stored};
-use crate::scenario::Fault;
+use crate::protocol::{Key, Stored};
 use crate::scenario::message::Scope;
 use crate::scenario::replay::replay_of;
 use crate::script::{MoveKind, Place, Script};
-use crate::transcript::{Entry, Hop, StreamId, What};
+use crate::transcript::{Entry, StreamId, What};
 use crate::yaml::Node;
 use bytes::Bytes;
-use prost_types::Any;
+use draft::{Deed, Draft, Queued, Target};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-
-/// What the kit does next. Each act becomes one entry of the transcript.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Act {
-    /// Begin a call.
-    Open {
-        /// Client or proxy.
-        from: Party,
-        /// Front or back.
-        hop: Hop,
-        /// Its path.
-        path: String,
-        /// Its headers.
-        metadata: Vec<(String, String)>,
-    },
-    /// Send one message.
-    Send {
-        /// Who.
-        from: Party,
-        /// On which stream.
-        stream: StreamId,
-        /// What.
-        bytes: Bytes,
-    },
-    /// The caller is done.
-    HalfClose {
-        /// Who.
-        from: Party,
-        /// On which stream.
-        stream: StreamId,
-    },
-    /// The called ends the call.
-    End {
-        /// On which stream.
-        stream: StreamId,
-        /// gRPC status code.
-        code: i32,
-        /// Its message.
-        message: String,
-    },
-    /// Reset the stream.
-    Reset {
-        /// Who.
-        from: Party,
-        /// Which stream.
-        stream: StreamId,
-    },
-    /// Break something below the messages.
-    Fault {
-        /// As whom.
-        from: Party,
-        /// On which stream.
-        stream: StreamId,
-        /// What.
-        fault: Fault,
-    },
-    /// Kill the process of a party.
-    Kill(Party),
-    /// Start the process of a party.
-    Start(Party),
-}
 
 /// An entry that is a move of the script.
 #[derive(Clone, Debug)]
@@ -100,23 +43,6 @@ pub struct Aligned {
     pub command_id: i64,
     /// Of the first command on a stream: what was replayed before it.
     pub activation: Option<Activation>,
-}
-
-/// What a stream began with.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Activation {
-    /// What init said of the state.
-    pub begin: Begin,
-    /// The replayed events with their sequence numbers.
-    pub events: Vec<(i64, Any)>,
-}
-
-impl Activation {
-    /// Something was stored.
-    pub fn is_replay(&self) -> bool {
-        let begin = &self.begin;
-        begin.snapshot.is_some() || begin.value.is_some() || !self.events.is_empty()
-    }
 }
 
 /// Why a play ended before its chart did.
@@ -142,125 +68,6 @@ pub enum Stop {
     },
     /// The kit can't go on; its own fault, or the scenario's.
     Broken(String),
-}
-
-/// What the play knows of one stream.
-#[derive(Clone, Debug)]
-pub enum Stream {
-    /// A client's call.
-    Front {
-        /// Index into [`Script::calls`].
-        call: usize,
-        /// Entries of the messages that came back.
-        messages: Vec<u64>,
-        /// Entry of the response headers.
-        headers: Option<u64>,
-    },
-    /// An entity's stream.
-    Entity(Box<Track>),
-    /// An action's call.
-    Action(Exchange),
-    /// A call of `discover`.
-    Discover,
-    /// A call of `reportError`.
-    Report,
-    /// A path that the protocol doesn't know.
-    Other(String),
-}
-
-/// An action's call between proxy and function.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Exchange {
-    /// Index into [`Script::calls`]; known from the first message on.
-    pub call: Option<usize>,
-    /// Requests after the first message.
-    requests: usize,
-    proxy_done: bool,
-    function_done: bool,
-}
-
-/// An entity's stream.
-#[derive(Clone, Debug)]
-pub struct Track {
-    /// The type of the entity.
-    pub entity_type: EntityType,
-    /// Whose it is; known from init on.
-    pub key: Option<Key>,
-    /// The highest command id so far.
-    pub last_id: i64,
-    /// The command that waits for its answer: id and call.
-    pub outstanding: Option<(i64, usize)>,
-    /// What it began with.
-    pub activation: Activation,
-    commands: usize,
-    proxy_done: bool,
-    function_done: bool,
-    initialised: bool,
-    /// The state of the model, where the kit plays the function.
-    model: Option<Entity>,
-}
-
-impl Track {
-    fn new(entity_type: EntityType, key: Option<Key>) -> Track {
-        Track {
-            entity_type,
-            key,
-            last_id: 0,
-            outstanding: None,
-            activation: Activation::default(),
-            commands: 0,
-            proxy_done: false,
-            function_done: false,
-            initialised: false,
-            model: None,
-        }
-    }
-
-    /// The proxy has said that nothing more comes.
-    pub fn is_half_closed(&self) -> bool {
-        self.proxy_done
-    }
-
-    /// It began with a replay, and its first command isn't answered.
-    pub fn at_first_command_of_a_replay(&self) -> bool {
-        self.activation.is_replay() && self.commands <= 1
-    }
-}
-
-#[derive(Debug)]
-struct Queued {
-    draft: Draft,
-    /// The move that is made when this act is done.
-    owner: Option<usize>,
-}
-
-#[derive(Debug)]
-enum Draft {
-    OpenFront(usize),
-    SendFront(usize, Bytes),
-    HalfCloseFront(usize),
-    ResetFront(usize),
-    OpenAction(usize),
-    /// On the call's stream to the function.
-    SendAction(usize, Bytes),
-    HalfCloseAction(usize),
-    /// An entity's stream; of an action a call that is made by hand.
-    OpenEntity(EntityType, Key),
-    /// On the entity's current stream.
-    HalfCloseEntity(Key),
-    /// On the entity's current stream.
-    SendEntity(Key, Bytes),
-    /// A call of `discover` or `reportError`.
-    OpenUnary(&'static str),
-    SendUnary(Bytes),
-    HalfCloseUnary,
-    Send(Party, StreamId, Bytes),
-    HalfClose(StreamId),
-    End(StreamId, i32, String),
-    Reset(Party, StreamId),
-    Fault(Party, StreamId, Fault),
-    Kill(Party),
-    Start(Party),
 }
 
 /// The state machine.
@@ -444,7 +251,7 @@ impl Play {
     /// The open stream that a raw step means, and whether its proxy is done.
     fn at(&self, place: &Place) -> Option<StreamId> {
         match place {
-            Place::Entity(key) => self.live(key).map(|(stream, _)| stream),
+            Place::Entity(_, key) => self.live(key).map(|(stream, _)| stream),
             Place::Call(call) => {
                 let stream = *self.backs.get(call)?;
                 match self.streams.get(&stream) {
@@ -483,6 +290,11 @@ impl Play {
         self.queue.push_back(Queued { draft, owner });
     }
 
+    /// An act of this party on this stream.
+    fn push_on(&mut self, from: Party, stream: StreamId, deed: Deed, owner: Option<usize>) {
+        self.push(Draft::On(Target::Stream(from, stream), deed), owner);
+    }
+
     /// Issues the kit's moves whose time has come.
     fn advance(&mut self) {
         let mut before = usize::MAX;
@@ -499,7 +311,7 @@ impl Play {
                 .map(|(id, _)| id)
                 .collect();
             for stream in open {
-                self.push(Draft::HalfClose(stream), None);
+                self.push_on(Party::Proxy, stream, Deed::HalfClose, None);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! ([`super::Play`]), the invariants and the judge see [`FromProxy`] and [`FromFunction`] only.
 
 mod action;
+mod crdt;
 pub mod discovery;
 mod entity_type;
 mod event_sourced;
@@ -197,8 +198,57 @@ impl Stored {
     }
 }
 
-/// The messages of one entity type.
+/// What an answer may say of the state, and where the function's reply has it.
+#[derive(Clone, Copy, Debug)]
+pub struct StatePart {
+    /// The key under which a chart has it.
+    pub key: &'static str,
+    /// What stands there.
+    pub content: StateContent,
+    /// The field of the reply that it is, the outermost first.
+    pub path: &'static [&'static str],
+}
+
+/// What stands under the key of a [`StatePart`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateContent {
+    /// Any message.
+    Any,
+    /// A list of any messages, in the field of a message of this type that has the key's name.
+    Anys(&'static str),
+    /// A message of this type.
+    Message(&'static str),
+    /// `true`; the reply has an empty message.
+    Flag,
+}
+
+/// What an answer of any entity type may say of the state, each key once.
+pub fn state_parts() -> Vec<StatePart> {
+    let mut parts: Vec<StatePart> = Vec::new();
+    for part in EntityType::ALL
+        .into_iter()
+        .flat_map(EntityType::state_parts)
+    {
+        if parts.iter().all(|known| known.key != part.key) {
+            parts.push(*part);
+        }
+    }
+    parts
+}
+
+/// Everything that is particular to one entity type on the wire and in a chart: one file each, and nothing of it
+/// elsewhere. See [`EntityType::protocol`].
 pub trait Protocol: Debug + Sync {
+    /// The path of the protocol's call; of types with several, what all of them begin with.
+    fn path(&self) -> &'static str;
+    /// How an entity is called in a sentence.
+    fn noun(&self) -> &'static str;
+    /// The types of the messages that the proxy and the function send.
+    fn messages(&self) -> (&'static str, &'static str);
+    /// What an answer may say of the state, in the order in which it is written.
+    fn state_parts(&self) -> &'static [StatePart];
+    /// What a chart may say of the state that an activation begins with.
+    fn replay_keys(&self) -> &'static [&'static str];
     /// Reads a message of the proxy.
     fn read_in(&self, bytes: &[u8]) -> FromProxy;
     /// Reads a message of the function.
@@ -211,30 +261,14 @@ pub trait Protocol: Debug + Sync {
     fn reply(&self, reply: Reply) -> Vec<u8>;
 }
 
-/// The protocol of an entity type, if the kit plays it.
-pub fn of(entity_type: EntityType) -> Option<&'static dyn Protocol> {
-    match entity_type {
-        EntityType::EventSourced => Some(&event_sourced::EventSourced),
-        EntityType::Value => Some(&value_entity::ValueEntity),
-        EntityType::Action => Some(&action::Actions),
-        EntityType::Crdt => None,
-    }
-}
-
 /// Reads a message of the proxy.
 pub fn read_in(entity_type: EntityType, bytes: &[u8]) -> FromProxy {
-    match of(entity_type) {
-        Some(protocol) => protocol.read_in(bytes),
-        None => FromProxy::Garbage("a message of an entity type that isn't played".to_owned()),
-    }
+    entity_type.protocol().read_in(bytes)
 }
 
 /// Reads a message of the function.
 pub fn read_out(entity_type: EntityType, bytes: &[u8]) -> FromFunction {
-    match of(entity_type) {
-        Some(protocol) => protocol.read_out(bytes),
-        None => FromFunction::Garbage("a message of an entity type that isn't played".to_owned()),
-    }
+    entity_type.protocol().read_out(bytes)
 }
 
 /// The path of discovery.

@@ -1,59 +1,61 @@
 //! (6) The versioned result type and its renderings.
 //!
 //! A [`Report`] is the artefact of a run: the runner fills it in, [`json`] writes and reads it, and everything a
-//! person or a CI server looks at ([`terminal`], [`junit`], [`markdown`]) is a pure function of it. It carries the
-//! sentences of the requirements it mentions, so it can be read without the kit that made it. Counts and the
-//! verdict follow from the scenarios and are computed, never stored.
+//! person or a CI server looks at is a pure function of it, a row of [`forms`]. It carries the sentences of the
+//! requirements it mentions, so it can be read without the kit that made it. Counts and the verdict follow from the
+//! scenarios and are computed, never stored.
 
 pub mod exit_code;
 mod failure;
+pub mod forms;
 pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod paint;
+mod requirement;
+mod scenario;
 pub mod terminal;
 pub mod time;
+mod waivers;
 
 pub use exit_code::ExitCode;
+pub use requirement::{Coverage, RequirementResult, Share, Standing};
+pub use scenario::{Class, Counts, Outcome, Place, ScenarioResult};
+pub use waivers::{StaleWaiver, UsedWaiver, Waivers};
 
-use crate::finding::{Finding, Severity, Verdict};
-use crate::party::{Party, Role};
-use crate::requirement::{Level, Requirement};
+use crate::finding::Verdict;
+use crate::party::Role;
+use crate::text::{plural, quoted};
+use scenario::count;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
-use std::fmt;
-
-/// The version of the JSON form; a reader refuses any other.
-pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything that one run found out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// [`SCHEMA_VERSION`] of the kit that wrote it.
-    pub schema: u32,
     /// Version of the kit.
     pub kit: String,
     /// When the run began, RFC 3339 in UTC; absent where reports are compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<String>,
     /// How long it took, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// The command that ran it, up to the arguments that choose role and scenario; `None`: it was put together of
+    /// saved transcripts.
+    pub command: Option<String>,
     /// What was tested.
     pub system: SystemInfo,
     /// The roles that were run.
     pub roles: Vec<Role>,
     /// What the generated scenarios came from.
     pub seed: u64,
+    /// The roles that the run says nothing about.
+    pub unserved: Vec<Unserved>,
     /// Every scenario that was selected, in the order of role, then name.
     pub scenarios: Vec<ScenarioResult>,
     /// Every requirement of the specification, checked or not, by name.
     pub requirements: Vec<RequirementResult>,
     /// Where the specification leaves a choice: which one the system under test took.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
     /// Known failures that the system file declares.
-    #[serde(default)]
     pub waivers: Waivers,
 }
 
@@ -75,174 +77,14 @@ pub struct SystemInfo {
     pub proxy_info: Vec<(String, String)>,
 }
 
-/// One scenario (or one instance of it) in one role.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ScenarioResult {
-    /// `suite/id`.
-    pub name: String,
-    /// Which of the kit's choices was played, for example `restart=true`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instance: Option<String>,
-    /// Who was under test.
-    pub role: Role,
-    /// The scenario's title.
-    pub title: String,
-    /// Where the scenario stands.
-    pub source: Place,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What deviates. See [`ScenarioResult::root`].
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<Finding>,
-    /// The line in `source` of the step that the root finding is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step_line: Option<usize>,
-    /// What was seen, drawn, with the place where it went wrong; empty for a scenario without findings.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub diagram: String,
-    /// The last lines that the system under test logged.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub log_tail: Vec<String>,
-    /// How long it took, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration_ms: Option<u64>,
-    /// The command that runs this again and nothing else.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub rerun: String,
-    /// How many entries its transcript has.
-    #[serde(default)]
-    pub entries: usize,
-    /// The file with the transcript, if one was written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transcript: Option<String>,
-    /// What went wrong in the kit or around it, if the verdict is an error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
-/// A line of a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// The file as the user knows it.
-    pub file: String,
-    /// From 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
-}
-
-/// How a scenario ended, or why it wasn't played.
+/// A role in which the system under test offers nothing of what was to be checked. Whatever passes in it shows
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// It was played and judged.
-    Ran {
-        /// How.
-        verdict: Verdict,
-    },
-    /// It asks for something that the system under test doesn't offer.
-    NotApplicable {
-        /// What, as a sentence without a full stop.
-        reason: String,
-    },
-    /// It was played, and a waiver expected it to fail. A scenario that passes is never this: it is `Ran`, and
-    /// its waiver is stale.
-    Waived {
-        /// The waiver's reason.
-        reason: String,
-        /// The verdict that it excuses.
-        verdict: Verdict,
-    },
-}
-
-/// What one requirement came to in this run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RequirementResult {
-    /// `chapter.slug`.
-    pub name: String,
-    /// From its keyword.
-    pub level: Level,
-    /// Whom it binds.
-    pub party: Party,
-    /// The normative sentence.
-    pub sentence: String,
-    /// The chapter's file.
-    pub chapter: String,
-    /// The roles in which its check was evaluated with its premise true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub checked: Vec<Role>,
-    /// What came out.
-    pub standing: Standing,
-    /// Why it can't be checked on the wire, if it can't.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub untestable: Option<String>,
-}
-
-impl RequirementResult {
-    /// How a requirement stands after these scenarios, of which some checked it in these roles.
-    pub fn new(
-        requirement: &Requirement,
-        checked: Vec<Role>,
-        results: &[ScenarioResult],
-    ) -> RequirementResult {
-        let mut standing = if checked.is_empty() {
-            Standing::NotChecked
-        } else {
-            Standing::Kept
-        };
-        for result in results
-            .iter()
-            .filter(|result| result.finds(&requirement.name))
-        {
-            standing = standing.max(match (&result.outcome, requirement.level) {
-                (Outcome::Waived { .. }, _) => Standing::Waived,
-                (_, Level::Must) => Standing::Broken,
-                _ => Standing::Warned,
-            });
-        }
-        RequirementResult {
-            name: requirement.name.clone(),
-            level: requirement.level,
-            party: requirement.party,
-            sentence: requirement.sentence.clone(),
-            chapter: requirement.chapter.clone(),
-            checked,
-            standing,
-            untestable: requirement.untestable.clone(),
-        }
-    }
-}
-
-/// How the system under test stands with a requirement. Ordered from good to bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// No check of it was evaluated.
-    NotChecked,
-    /// It was checked and nothing was found.
-    Kept,
-    /// A finding names it, and a waiver excuses every scenario that found it.
-    Waived,
-    /// A SHOULD isn't followed.
-    Warned,
-    /// A MUST is broken.
-    Broken,
-}
-
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Standing::NotChecked => "not checked",
-            Standing::Kept => "kept",
-            Standing::Waived => "waived",
-            Standing::Warned => "warning",
-            Standing::Broken => "broken",
-        })
-    }
+pub struct Unserved {
+    /// Which.
+    pub role: Role,
+    /// What it doesn't offer, as a sentence without a full stop.
+    pub reason: String,
 }
 
 /// Where the specification leaves a choice: what the system under test does.
@@ -258,232 +100,10 @@ pub struct Choice {
     pub took: String,
 }
 
-/// Known failures, and whether they still are.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Waivers {
-    /// Those that excused something.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub used: Vec<UsedWaiver>,
-    /// Those that did not: they fail the run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stale: Vec<StaleWaiver>,
-}
-
-/// A waiver that did its work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UsedWaiver {
-    /// What it matches, as the system file has it.
-    pub pattern: String,
-    /// Why.
-    pub reason: String,
-    /// The full names of the scenarios it excused.
-    pub excused: Vec<String>,
-}
-
-/// A waiver that should be removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StaleWaiver {
-    /// What it matches, as the system file has it.
-    pub pattern: String,
-    /// Why it was there.
-    pub reason: String,
-    /// The full names of scenarios that it matches and that pass; empty: it matches nothing.
-    pub passing: Vec<String>,
-}
-
-impl StaleWaiver {
-    /// What is wrong with it, as a sentence without a full stop.
-    pub fn problem(&self) -> String {
-        if self.passing.is_empty() {
-            "it matches no scenario of this run".to_owned()
-        } else {
-            format!(
-                "it expects a failure, and this passes: {}",
-                self.passing.join(", ")
-            )
-        }
-    }
-}
-
-/// The one thing that a scenario counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// Nothing to object to.
-    Passed,
-    /// A SHOULD isn't followed.
-    Warned,
-    /// A known failure.
-    Waived,
-    /// Not played, for a reason.
-    NotApplicable,
-    /// It can't be told who is to blame.
-    Inconclusive,
-    /// The system under test broke a MUST.
-    Failed,
-    /// The kit or its surroundings failed.
-    Error,
-}
-
-impl Class {
-    /// All, from good to bad.
-    pub const ALL: [Class; 7] = [
-        Class::Passed,
-        Class::Warned,
-        Class::Waived,
-        Class::NotApplicable,
-        Class::Inconclusive,
-        Class::Failed,
-        Class::Error,
-    ];
-
-    /// As a count is followed by it: `3 failed`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Class::Passed => "passed",
-            Class::Warned => "passed with warnings",
-            Class::Waived => "waived",
-            Class::NotApplicable => "not applicable",
-            Class::Inconclusive => "inconclusive",
-            Class::Failed => "failed",
-            Class::Error => "errors",
-        }
-    }
-}
-
-/// How many scenarios count as what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts([usize; 7]);
-
-impl Counts {
-    /// Of one class.
-    pub fn of(&self, class: Class) -> usize {
-        self.0[class as usize]
-    }
-
-    /// All scenarios.
-    pub fn total(&self) -> usize {
-        self.0.iter().sum()
-    }
-
-    /// Those that were played.
-    pub fn played(&self) -> usize {
-        self.total() - self.of(Class::NotApplicable)
-    }
-}
-
-impl fmt::Display for Counts {
-    /// `40 passed, 1 failed`; classes without a scenario are left out, `0 passed` never is.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = Class::ALL
-            .into_iter()
-            .filter(|c| *c == Class::Passed || self.of(*c) > 0);
-        let parts: Vec<String> = shown
-            .map(|class| match (class, self.of(class)) {
-                (Class::Error, 1) => "1 error".to_owned(),
-                (class, count) => format!("{count} {}", class.word()),
-            })
-            .collect();
-        f.write_str(&parts.join(", "))
-    }
-}
-
-impl ScenarioResult {
-    /// A result with the parts that every one has.
-    pub fn new(
-        name: &str,
-        role: Role,
-        title: &str,
-        source: Place,
-        outcome: Outcome,
-    ) -> ScenarioResult {
-        ScenarioResult {
-            name: name.to_owned(),
-            instance: None,
-            role,
-            title: title.to_owned(),
-            source,
-            outcome,
-            findings: Vec::new(),
-            step_line: None,
-            diagram: String::new(),
-            log_tail: Vec::new(),
-            duration_ms: None,
-            rerun: String::new(),
-            entries: 0,
-            transcript: None,
-            error: None,
-        }
-    }
-
-    /// `suite/id`, and `[choice]` if there are several instances.
-    pub fn full_name(&self) -> String {
-        match &self.instance {
-            Some(instance) => format!("{}[{instance}]", self.name),
-            None => self.name.clone(),
-        }
-    }
-
-    /// The finding that the others follow from: the first failure that is no consequence, else the first warning.
-    pub fn root(&self) -> Option<&Finding> {
-        let mut own = self.findings.iter().filter(|f| !f.consequence);
-        let first = own.next()?;
-        if first.severity == Severity::Failure {
-            return Some(first);
-        }
-        Some(
-            own.find(|f| f.severity == Severity::Failure)
-                .unwrap_or(first),
-        )
-    }
-
-    /// A finding that counts names this requirement.
-    fn finds(&self, requirement: &str) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| finding.requirement == requirement && !finding.consequence)
-    }
-
-    /// The verdict, if it was played.
-    pub fn verdict(&self) -> Option<Verdict> {
-        match self.outcome {
-            Outcome::Ran { verdict } | Outcome::Waived { verdict, .. } => Some(verdict),
-            Outcome::NotApplicable { .. } => None,
-        }
-    }
-
-    /// What it counts as. A waiver excuses the system under test, never the kit: an error stays one.
-    pub fn class(&self) -> Class {
-        match &self.outcome {
-            Outcome::NotApplicable { .. } => Class::NotApplicable,
-            Outcome::Waived {
-                verdict: Verdict::Error,
-                ..
-            } => Class::Error,
-            Outcome::Waived { .. } => Class::Waived,
-            Outcome::Ran {
-                verdict: Verdict::Error,
-            } => Class::Error,
-            Outcome::Ran {
-                verdict: Verdict::Fail,
-            } => Class::Failed,
-            Outcome::Ran {
-                verdict: Verdict::Inconclusive,
-            } => Class::Inconclusive,
-            Outcome::Ran {
-                verdict: Verdict::Pass,
-            } if self.findings.iter().any(|f| !f.consequence) => Class::Warned,
-            Outcome::Ran {
-                verdict: Verdict::Pass,
-            } => Class::Passed,
-        }
-    }
-}
-
 impl Report {
     /// An empty report of this kit.
     pub fn new(system: SystemInfo, roles: Vec<Role>, seed: u64) -> Report {
         Report {
-            schema: SCHEMA_VERSION,
             kit: env!("CARGO_PKG_VERSION").to_owned(),
             system,
             roles,
@@ -512,8 +132,26 @@ impl Report {
         self.requirements.iter().find(|r| r.name == name)
     }
 
-    /// Something was played, and if it all passed, at least one requirement was checked by it.
+    /// The command that runs one scenario again and nothing else.
+    pub fn rerun(&self, result: &ScenarioResult) -> Option<String> {
+        match (&self.command, &result.transcript) {
+            (Some(command), _) => Some(format!(
+                "{command} --role {} --filter '{}'",
+                result.role, result.name
+            )),
+            (None, Some(transcript)) => {
+                Some(format!("cloudstate-tck judge {}", quoted(transcript)))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Something was played, in each role that is served, and if it all passed, at least one requirement was checked
+    /// by it.
     pub fn checked_something(&self) -> bool {
+        if !self.unserved.is_empty() {
+            return false;
+        }
         let counts = self.counts();
         let clean = counts.of(Class::Passed) + counts.of(Class::Warned) == counts.played();
         counts.played() > 0 && (!clean || self.requirements.iter().any(|r| !r.checked.is_empty()))
@@ -562,6 +200,11 @@ impl Report {
                     plural(count, "scenario")
                 )
             }
+            ExitCode::NothingChecked if !self.unserved.is_empty() => {
+                let told = |role: &Unserved| format!("in the role {} {}", role.role, role.reason);
+                let roles: Vec<String> = self.unserved.iter().map(told).collect();
+                format!("NOTHING CHECKED: {}", roles.join("; "))
+            }
             ExitCode::NothingChecked if counts.played() == 0 => {
                 "NOTHING CHECKED: no scenario was played".to_owned()
             }
@@ -600,51 +243,6 @@ impl Report {
         self
     }
 
-    /// Does a requirement on this party bind something that was under test?
-    pub fn tests(&self, party: Party) -> bool {
-        self.roles.iter().any(|role| match role {
-            Role::Sdk => party == Party::Function,
-            Role::Proxy => party == Party::Proxy,
-            Role::Stack => party != Party::Client,
-        })
-    }
-
-    /// The requirements that bind what was under test.
-    pub fn relevant(&self) -> impl Iterator<Item = &RequirementResult> {
-        self.requirements.iter().filter(|r| self.tests(r.party))
-    }
-
-    /// By chapter and level: how many of the relevant requirements were checked, and how many there are that can
-    /// be.
-    pub fn coverage(&self) -> Vec<Coverage<'_>> {
-        let chapters: BTreeSet<&str> = self.relevant().map(|r| r.chapter.as_str()).collect();
-        let level = |chapter: &str, level: Level| {
-            let mut share = Share::default();
-            for r in self
-                .relevant()
-                .filter(|r| r.chapter == chapter && r.level == level)
-            {
-                share.checked += usize::from(!r.checked.is_empty());
-                share.all += usize::from(r.untestable.is_none() || !r.checked.is_empty());
-            }
-            share
-        };
-        let row = |chapter| Coverage {
-            chapter,
-            must: level(chapter, Level::Must),
-            should: level(chapter, Level::Should),
-            may: level(chapter, Level::May),
-        };
-        chapters.into_iter().map(row).collect()
-    }
-
-    /// Names of relevant requirements that no check was evaluated for though one could be, by chapter.
-    pub fn unchecked(&self) -> Vec<&RequirementResult> {
-        self.relevant()
-            .filter(|r| r.checked.is_empty() && r.untestable.is_none())
-            .collect()
-    }
-
     /// Scenarios that weren't played, by reason.
     fn not_applicable(&self) -> Vec<(&str, Vec<&ScenarioResult>)> {
         let mut reasons: Vec<(&str, Vec<&ScenarioResult>)> = Vec::new();
@@ -659,52 +257,6 @@ impl Report {
         }
         reasons
     }
-}
-
-/// How much of one chapter was checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Coverage<'a> {
-    /// The chapter's file.
-    pub chapter: &'a str,
-    /// MUST and MUST NOT.
-    pub must: Share,
-    /// SHOULD and SHOULD NOT.
-    pub should: Share,
-    /// MAY.
-    pub may: Share,
-}
-
-/// Some of all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
-    /// How many.
-    pub checked: usize,
-    /// Of how many.
-    pub all: usize,
-}
-
-impl fmt::Display for Share {
-    /// `3/4`; `-` where there is nothing to check.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.all {
-            0 => f.pad("-"),
-            all => f.pad(&format!("{}/{all}", self.checked)),
-        }
-    }
-}
-
-fn count<'a>(scenarios: impl Iterator<Item = &'a ScenarioResult>) -> Counts {
-    let mut counts = Counts::default();
-    for scenario in scenarios {
-        counts.0[scenario.class() as usize] += 1;
-    }
-    counts
-}
-
-/// `1 scenario`, `2 scenarios`.
-fn plural(count: usize, noun: &str) -> String {
-    let end = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{end}")
 }
 
 /// `1 scenario passed`.

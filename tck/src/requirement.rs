@@ -4,8 +4,56 @@
 //! one party that it binds. The chapters are embedded, so the program needs no files.
 
 use crate::party::Party;
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::OnceLock;
+
+/// A constant for each requirement of the embedded specification: a name that there isn't doesn't compile.
+pub mod names {
+    use super::RequirementName;
+    include!(concat!(env!("OUT_DIR"), "/names.rs"));
+}
+
+/// The name of a requirement that the embedded specification has, `chapter.slug`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequirementName(&'static str);
+
+impl RequirementName {
+    /// The requirement that a text names, if there is one.
+    pub fn of(text: &str) -> Option<RequirementName> {
+        let found = names::ALL.binary_search_by(|name| name.as_str().cmp(text));
+        found.ok().map(|at| names::ALL[at])
+    }
+
+    /// As scenarios write it.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// The chapter in which it stands, without `.md`.
+    pub fn chapter(self) -> &'static str {
+        self.0.split_once('.').map_or("", |(chapter, _)| chapter)
+    }
+
+    /// Its name within the chapter.
+    pub fn slug(self) -> &'static str {
+        self.0.split_once('.').map_or(self.0, |(_, slug)| slug)
+    }
+}
+
+impl fmt::Display for RequirementName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// A collection of names can be asked for a text.
+impl Borrow<str> for RequirementName {
+    fn borrow(&self) -> &str {
+        self.0
+    }
+}
 
 /// How much a requirement asks for.
 #[derive(
@@ -218,6 +266,17 @@ mod tests {
     fn the_embedded_specification_reads() {
         let read = Requirements::read(crate::embedded::SPEC);
         assert!(read.is_ok(), "{:#?}", read.err());
+    }
+
+    #[test]
+    fn every_requirement_has_a_constant_and_every_constant_a_requirement() {
+        let read = Requirements::embedded().iter().map(|r| r.name.as_str());
+        let constants = names::ALL.iter().map(|name| name.as_str());
+        assert!(read.eq(constants));
+        for name in names::ALL {
+            assert_eq!(RequirementName::of(name.as_str()), Some(*name));
+        }
+        assert_eq!(RequirementName::of("commands.answer-idd"), None);
     }
 
     #[test]

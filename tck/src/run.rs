@@ -4,15 +4,18 @@ mod mutants;
 mod stages;
 mod task;
 
+use crate::door::Door;
 use crate::finding;
+use crate::judge::ChoiceTaken;
 use crate::party::Role;
 use crate::report::{
-    Choice, Outcome, Place, Report, RequirementResult, SCHEMA_VERSION, ScenarioResult, SystemInfo,
+    Choice, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo, Unserved,
 };
-use crate::requirement::Requirements;
+use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::Scenario;
-use crate::script::expand;
-use crate::system::{System, Waivers};
+use crate::script::{choice, needs};
+use crate::system::{System, WaiverSet};
+use crate::tasks::side_by_side;
 use crate::{cast, explore};
 use cast::Limits;
 pub use mutants::{Fate, Fates, mutants};
@@ -25,7 +28,6 @@ use std::time::Instant;
 pub use task::remove_transcripts;
 use task::{Played, Task};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 /// What to run, on what.
 #[derive(Debug)]
@@ -90,8 +92,9 @@ pub async fn run(
 #[derive(Debug, Default)]
 struct Collected {
     results: Vec<ScenarioResult>,
-    covered: BTreeMap<String, BTreeSet<Role>>,
-    choices: BTreeSet<(String, Role)>,
+    covered: BTreeMap<RequirementName, BTreeSet<Role>>,
+    choices: BTreeSet<(ChoiceTaken, Role)>,
+    unserved: Vec<Unserved>,
     service_info: Vec<(String, String)>,
     proxy_info: Vec<(String, String)>,
 }
@@ -106,18 +109,21 @@ async fn run_role(
     let brief = options
         .scenarios
         .iter()
-        .any(|scenario| expand::passivates(scenario));
+        .any(|scenario| needs::passivates(scenario));
     let stages = Arc::new(Stages::open(&options.system, role, brief, limits).await?);
-    let (tasks, skipped) = plan(options, role, &stages);
-    progress(Progress::Role(role, tasks.len()));
-    for result in skipped {
+    let plan = plan(options, role, &stages);
+    let reason = stages.unserved().or_else(|| plan.unserved());
+    let unserved = reason.map(|reason| Unserved { role, reason });
+    collected.unserved.extend(unserved);
+    progress(Progress::Role(role, plan.tasks.len()));
+    for result in plan.skipped {
         progress(Progress::Ended(&result));
         collected.results.push(result);
     }
     let jobs = options.jobs.unwrap_or_else(|| stages.jobs());
     let mut deaths = Vec::new();
     play_all(
-        tasks,
+        plan.tasks,
         &stages,
         jobs,
         &mut |task, played| match played.died {
@@ -144,14 +150,14 @@ async fn run_role(
 /// Whose subject died under it is played once more, alone. If nothing goes wrong then, it can't be told which of those
 /// that were played side by side the subject didn't survive, but it didn't.
 async fn played_alone(
-    deaths: Vec<(Task, String)>,
-    stages: &Stages,
+    deaths: Vec<(Arc<Task>, String)>,
+    stages: &Arc<Stages>,
     done: &mut dyn FnMut(Played),
 ) -> Result<(), StageError> {
     let mut all = Vec::new();
     for (task, how) in deaths {
         stages.revive().await?;
-        all.push((task.play(stages).await, how));
+        all.push((task.play_apart(stages).await, how));
     }
     let passed = |played: &Played| played.judgement.verdict() == finding::Verdict::Pass;
     let unexplained = all.iter().all(|(played, _)| passed(played));
@@ -171,55 +177,73 @@ async fn play_all(
     tasks: Vec<Task>,
     stages: &Arc<Stages>,
     jobs: usize,
-    done: &mut dyn FnMut(Task, Played),
+    done: &mut dyn FnMut(Arc<Task>, Played),
 ) {
-    let places = Arc::new(Semaphore::new(jobs.max(1)));
+    let shared = Arc::new(Semaphore::new(jobs.max(1)));
     let own = Arc::new(Semaphore::new(2));
-    let mut playing = JoinSet::new();
-    for task in tasks {
-        let (stages, places) = (
-            stages.clone(),
-            if task.own_subject {
-                own.clone()
-            } else {
-                places.clone()
-            },
-        );
-        playing.spawn(async move {
-            let streams = u32::try_from(task.streams().clamp(1, jobs.max(1))).unwrap_or(1);
-            let streams = if task.own_subject { 1 } else { streams };
+    let tasks = tasks.into_iter().map(Arc::new).map(|task| {
+        let places = if task.own_subject { &own } else { &shared };
+        let (stages, places) = (stages.clone(), places.clone());
+        let playing = task.clone();
+        let work = async move {
+            let streams = u32::try_from(playing.streams().clamp(1, jobs.max(1))).unwrap_or(1);
+            let streams = if playing.own_subject { 1 } else { streams };
             let _place = places.acquire_many(streams).await;
-            let played = task.play(&stages).await;
-            (task, played)
-        });
-    }
-    while let Some(played) = playing.join_next().await {
-        if let Ok((task, played)) = played {
-            done(task, played);
-        }
+            playing.play(&stages).await
+        };
+        (task, work)
+    });
+    side_by_side(tasks, &mut |task, played| {
+        let played = played.unwrap_or_else(|why| task.error(why));
+        done(task, played);
+    })
+    .await;
+}
+
+/// What is played in a role.
+#[derive(Debug, Default)]
+struct Plan {
+    tasks: Vec<Task>,
+    /// What isn't applicable.
+    skipped: Vec<ScenarioResult>,
+    /// Of these the first that could be played on another system, and why not on this.
+    lacking: Option<String>,
+}
+
+impl Plan {
+    /// Nothing is played though something could be: why.
+    fn unserved(&self) -> Option<String> {
+        let lacking = self.lacking.as_ref().filter(|_| self.tasks.is_empty())?;
+        Some(format!("no scenario was played: {lacking}"))
     }
 }
 
-/// What is played, and what isn't applicable.
-fn plan(options: &RunOptions, role: Role, stages: &Stages) -> (Vec<Task>, Vec<ScenarioResult>) {
-    let (mut tasks, mut skipped) = (Vec::new(), Vec::new());
+/// Sorts out what is played and what is not.
+fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
+    let mut plan = Plan::default();
     for scenario in &options.scenarios {
-        let choices = expand::choices(scenario, role);
+        let choices = choice::choices(scenario, role);
         for choice in 0..choices {
             let instance = (choices > 1).then(|| instance(choice));
-            let task = Task::new(scenario, role, choice, instance)
-                .and_then(|task| stages.applicable(&options.system, task));
+            let task = Task::new(scenario, role, choice, instance).and_then(|task| {
+                let applicable = stages.applicable(&options.system, task);
+                applicable.inspect_err(|lacking| {
+                    plan.lacking.get_or_insert_with(|| lacking.to_string());
+                })
+            });
             match task {
-                Ok(task) => tasks.push(task),
+                Ok(task) => plan.tasks.push(task),
                 Err(reason) => {
+                    let reason = reason.to_string();
                     let outcome = Outcome::NotApplicable { reason };
-                    skipped.push(result_of(scenario, role, None, outcome));
+                    let skipped = result_of(scenario, role, None, outcome);
+                    plan.skipped.push(skipped);
                     break;
                 }
             }
         }
     }
-    (tasks, skipped)
+    plan
 }
 
 /// What the instance of a scenario is called that plays this choice.
@@ -238,6 +262,7 @@ fn result_of(
         name: scenario.name(),
         instance,
         role,
+        door: Door::Grpc,
         title: scenario.title.clone(),
         source: Place {
             file: scenario.source.name.clone(),
@@ -249,7 +274,6 @@ fn result_of(
         diagram: String::new(),
         log_tail: Vec::new(),
         duration_ms: None,
-        rerun: String::new(),
         entries: 0,
         transcript: None,
         error: None,
@@ -322,18 +346,14 @@ impl Collected {
     fn add(&mut self, options: &RunOptions, played: Played, progress: &dyn Fn(Progress<'_>)) {
         for name in &played.judgement.covered {
             self.covered
-                .entry(name.clone())
+                .entry(*name)
                 .or_default()
                 .insert(played.result.role);
         }
         for choice in &played.judgement.choices {
-            self.choices.insert((choice.clone(), played.result.role));
+            self.choices.insert((*choice, played.result.role));
         }
         let mut result = played.result;
-        result.rerun = format!(
-            "cloudstate-tck run {} --role {} --filter '{}'",
-            options.named, result.role, result.name
-        );
         let failed =
             matches!(result.outcome, Outcome::Ran { verdict } if verdict != finding::Verdict::Pass);
         if let (true, Some(folder)) = (failed, &options.transcripts) {
@@ -376,10 +396,10 @@ impl Collected {
             })
             .collect();
         Report {
-            schema: SCHEMA_VERSION,
             kit: env!("CARGO_PKG_VERSION").to_owned(),
             started: None,
             duration_ms: None,
+            command: Some(format!("cloudstate-tck run {}", options.named)),
             system: SystemInfo {
                 name: options.system.name.clone(),
                 version: options.system.version.clone(),
@@ -389,11 +409,12 @@ impl Collected {
             },
             roles: options.roles.clone(),
             seed: options.seed,
+            unserved: self.unserved,
             requirements,
             choices: self
                 .choices
                 .iter()
-                .map(|(choice, role)| choice_of(choice, *role))
+                .map(|(taken, role)| choice_of(*taken, *role))
                 .collect(),
             waivers: waivers(
                 &options.system.waivers,
@@ -405,18 +426,20 @@ impl Collected {
     }
 }
 
-fn choice_of(text: &str, role: Role) -> Choice {
-    let (about, took) = text.split_once(": ").unwrap_or((text, ""));
-    let question = about.rsplit('.').next().unwrap_or(about).replace('-', " ");
+fn choice_of(taken: ChoiceTaken, role: Role) -> Choice {
     Choice {
-        about: about.to_owned(),
+        about: taken.requirement.to_string(),
         role,
-        question,
-        took: took.to_owned(),
+        question: taken.requirement.slug().replace('-', " "),
+        took: taken.choice.to_owned(),
     }
 }
 
-fn waivers(waivers: &Waivers, results: &[ScenarioResult], strict: bool) -> crate::report::Waivers {
+fn waivers(
+    waivers: &WaiverSet,
+    results: &[ScenarioResult],
+    strict: bool,
+) -> crate::report::Waivers {
     let mut summary = waivers.summary(results);
     if !strict {
         summary.stale.retain(|stale| !stale.passing.is_empty());

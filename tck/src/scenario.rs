@@ -278,16 +278,8 @@ pub struct Answer {
     pub nothing: bool,
     /// Reply metadata.
     pub metadata: Option<Node>,
-    /// Events to persist, in order.
-    pub events: Option<Node>,
-    /// A snapshot.
-    pub snapshot: Option<Node>,
-    /// A value entity's new value.
-    pub state: Option<Node>,
-    /// A CRDT's change.
-    pub delta: Option<Node>,
-    /// The state is deleted.
-    pub delete: bool,
+    /// What it says of the state: the key of a [`crate::protocol::StatePart`], and what stands there.
+    pub state: Vec<(&'static str, Node)>,
     /// Side effects, in order.
     pub effects: Vec<Call>,
     /// The failure asks for a restart.
@@ -297,17 +289,19 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What it says of the state under this key.
+    pub fn part(&self, key: &str) -> Option<&Node> {
+        let found = self.state.iter().find(|(written, _)| *written == key);
+        found.map(|(_, node)| node)
+    }
+
     /// Nothing about the answer is written: the model says it.
     pub fn is_unwritten(&self) -> bool {
         self.reply.is_none()
             && self.forward.is_none()
             && self.failure.is_none()
             && !self.nothing
-            && self.events.is_none()
-            && self.snapshot.is_none()
-            && self.state.is_none()
-            && self.delta.is_none()
-            && !self.delete
+            && self.state.is_empty()
             && self.effects.is_empty()
             && self.unordered.is_empty()
     }

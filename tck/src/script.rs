@@ -1,6 +1,15 @@
 //! What one chart means in one role: calls with everything filled in, and moves in their partial order.
 
+mod action;
+pub mod choice;
+mod describe;
 pub mod expand;
+pub mod needs;
+mod plan;
+mod raw;
+pub mod reason;
+
+pub use reason::NotPlayable;
 
 use crate::party::{Party, Role};
 use crate::protocol::PROTOBUF;
@@ -20,15 +29,25 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// An entity's.
-    Entity(Key),
+    Entity(EntityType, Key),
     /// That of an action's call: an index into [`Script::calls`].
     Call(usize),
+}
+
+impl Place {
+    /// Whose messages travel there.
+    pub fn entity_type(&self) -> EntityType {
+        match self {
+            Place::Entity(entity_type, _) => *entity_type,
+            Place::Call(_) => EntityType::Action,
+        }
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Entity(key) => write!(f, "the stream of {key}"),
+            Place::Entity(_, key) => write!(f, "the stream of {key}"),
             Place::Call(_) => f.write_str("the action's call"),
         }
     }
@@ -311,11 +330,35 @@ impl Move {
     }
 }
 
+impl MoveKind {
+    /// The entity on whose stream it is, where that isn't told by a call.
+    pub fn entity(&self) -> Option<&Key> {
+        match self {
+            MoveKind::HalfClose(key) | MoveKind::Complete(key) => Some(key),
+            MoveKind::Message { place, .. }
+            | MoveKind::Bytes { place, .. }
+            | MoveKind::Ends { place, .. }
+            | MoveKind::Resets { place, .. }
+            | MoveKind::Fault { place, .. }
+            | MoveKind::Fails { place, .. } => match place {
+                Place::Entity(_, key) => Some(key),
+                Place::Call(_) => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl CallPlan {
     /// The full name of the service that it goes to.
     pub fn service(&self) -> &str {
         let path = self.path.trim_start_matches('/');
         path.split_once('/').map_or("", |(service, _)| service)
+    }
+
+    /// It goes to an action.
+    pub fn is_action(&self) -> bool {
+        self.entity_type == Some(EntityType::Action)
     }
 
     /// Its command with this id; without a payload, the message that names an action's stream.
@@ -382,66 +425,6 @@ impl Script {
             _ => None,
         };
         self.moves.iter().filter(|_| kit).filter_map(spec).collect()
-    }
-
-    /// A move as a person would say what is awaited.
-    pub fn describe(&self, index: usize) -> String {
-        let Some(this) = self.moves.get(index) else {
-            return "the end".to_owned();
-        };
-        let call = |c: &usize| {
-            let call = &self.calls[*c];
-            let what = match call.origin {
-                Origin::Element { .. } => "one message of",
-                Origin::Client if call.fence => "the fence",
-                Origin::Client => "the call",
-                Origin::Effect { .. } => "the side effect",
-                Origin::Forward { .. } => "the forward",
-            };
-            match &call.key {
-                Some(key) => format!("{what} {} to {key}", call.method),
-                None => format!("{what} {}", call.path),
-            }
-        };
-        match &this.kind {
-            MoveKind::Request(c) => format!("the request of {}", call(c)),
-            MoveKind::Command(c) => format!("the command of {}", call(c)),
-            MoveKind::Answer(c) => format!("the function's answer to {}", call(c)),
-            MoveKind::Return(c) => format!("what {} returns to the client", call(c)),
-            MoveKind::Send(c, i) => format!("request {} of {}", i + 1, call(c)),
-            MoveKind::Sent(c) => format!("the client's half-close of {}", call(c)),
-            MoveKind::Deliver(c, i) => {
-                format!("the proxy to pass on request {} of {}", i + 1, call(c))
-            }
-            MoveKind::Delivered(c) => format!("the proxy to half-close {}", call(c)),
-            MoveKind::End(c) => format!("the function to end {}", call(c)),
-            MoveKind::Pass(c) => format!("{} to reach the client", call(c)),
-            MoveKind::Cancel(c) => format!("the proxy to cancel {}", call(c)),
-            MoveKind::HalfClose(key) => format!("the proxy to half-close the idle stream of {key}"),
-            MoveKind::Complete(key) => {
-                format!("the function to complete its side of the stream of {key}")
-            }
-            MoveKind::Message { from, place, .. } => format!("a message of the {from} on {place}"),
-            MoveKind::Bytes { from, place, .. } => format!("bytes of the {from} on {place}"),
-            MoveKind::Ends { from, place, .. } => format!("the {from} to end {place}"),
-            MoveKind::Resets { from, place } => format!("the {from} to reset {place}"),
-            MoveKind::Fault { from, fault, .. } => format!("the {from} {fault}"),
-            MoveKind::Fails {
-                place,
-                or_command: false,
-            } => format!("the function to fail {place}"),
-            MoveKind::Fails {
-                place,
-                or_command: true,
-            } => format!("the function to fail the command or {place}"),
-            MoveKind::Acknowledged => "the function to answer reportError".to_owned(),
-            MoveKind::Reported(_) => "the proxy to call reportError".to_owned(),
-            MoveKind::Discover(_) => "the proxy to call discover".to_owned(),
-            MoveKind::Spec(_) => "the function's entity spec".to_owned(),
-            MoveKind::NoSpec(_) => "the function to fail discover".to_owned(),
-            MoveKind::Kill(party) => format!("the {party} to be killed"),
-            MoveKind::Start(party) => format!("the {party} to be started"),
-        }
     }
 }
 

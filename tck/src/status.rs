@@ -5,6 +5,8 @@ use crate::yaml::Node;
 /// gRPC status code UNKNOWN.
 pub const UNKNOWN: i32 = 2;
 
+/// gRPC status code INTERNAL.
+pub const INTERNAL: i32 = 13;
 /// gRPC status code DEADLINE_EXCEEDED.
 pub const DEADLINE_EXCEEDED: i32 = 4;
 

@@ -2,7 +2,7 @@
 //!
 //! A [`System`] is described on the command line or in a small YAML file ([`System::read`]). It says which roles
 //! can be played, what the system offers beyond what the kit can tell by itself, and which failures are known
-//! ([`Waivers`]). [`Managed`] is one process of it.
+//! ([`WaiverSet`]). [`Managed`] is one process of it.
 
 mod launch;
 mod log;
@@ -10,22 +10,22 @@ mod own;
 pub(crate) mod ports;
 mod process;
 mod read;
-mod setting;
+mod timeout;
 #[cfg(test)]
 mod tests;
 mod waivers;
 
-use crate::party;
+use crate::party::{Party, Role};
 pub use launch::{Launch, StartError};
 pub use own::needs_own_subject;
 pub use ports::Port;
 pub use process::{Managed, connects};
-pub use setting::Setting;
-pub use waivers::{Waiver, Waivers, glob};
+pub use timeout::ProxyTimeout;
+pub use waivers::{Waiver, WaiverSet, glob};
 
-use crate::party::Role;
 use crate::scenario::Scenario;
 use crate::scenario::keys::FEATURES;
+use crate::script::NotPlayable;
 use crate::yaml::{Source, SourceError};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -64,22 +64,22 @@ pub struct System {
     /// Its version, for reports.
     pub version: Option<String>,
     /// The user function.
-    pub function: Option<Party>,
+    pub function: Option<PartyConfig>,
     /// The proxy.
-    pub proxy: Option<Party>,
+    pub proxy: Option<PartyConfig>,
     /// What it has beyond what the kit can tell by itself, for example `durable`.
     pub features: Vec<String>,
     /// What a system is taken to have unless it says otherwise, for example `http`.
     pub lacks: Vec<String>,
     /// Known failures, each with its reason.
-    pub waivers: Waivers,
+    pub waivers: WaiverSet,
     /// The folder of its file: paths are relative to it.
     pub folder: PathBuf,
 }
 
 /// One party of the system: somebody runs it at an address, or the kit starts it.
 #[derive(Clone, Debug, Default)]
-pub struct Party {
+pub struct PartyConfig {
     /// Where it already runs.
     pub address: Option<SocketAddr>,
     /// The program and its arguments. `{listen}` (host and port), `{host}` and `{port}` stand for where it shall
@@ -120,7 +120,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 
 /// What is wrong with a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct SystemProblem {
     /// The keys in the file that lead to it.
     place: Vec<&'static str>,
     /// What the value under them has in it that is wrong.
@@ -131,7 +131,7 @@ pub struct Problem {
     help: Option<String>,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SystemProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         self.help
@@ -144,8 +144,8 @@ impl fmt::Display for Problem {
 const TOLD: [&str; 4] = [
     "managed",
     "single-node",
-    Setting::RELAY_TIMEOUT.feature,
-    Setting::HALF_CLOSE_TIMEOUT.feature,
+    ProxyTimeout::RELAY_TIMEOUT.feature,
+    ProxyTimeout::HALF_CLOSE_TIMEOUT.feature,
 ];
 /// A feature that a system has unless it says that it lacks it.
 const ASSUMED: [&str; 1] = ["http"];
@@ -157,8 +157,8 @@ const CALLING: [&str; 3] = ["function", "function_host", "function_port"];
 const KEEPING: [&str; 4] = [
     "data",
     "passivation",
-    Setting::RELAY_TIMEOUT.placeholder,
-    Setting::HALF_CLOSE_TIMEOUT.placeholder,
+    ProxyTimeout::RELAY_TIMEOUT.placeholder,
+    ProxyTimeout::HALF_CLOSE_TIMEOUT.placeholder,
 ];
 
 impl System {
@@ -190,9 +190,9 @@ impl System {
     }
 
     /// What makes no sense in it, wherever it was described.
-    pub fn problem(&self) -> Option<Problem> {
+    pub fn problem(&self) -> Option<SystemProblem> {
         if self.function.is_none() && self.proxy.is_none() {
-            return Some(Problem::new(
+            return Some(SystemProblem::new(
                 &[],
                 "a system has a function, a proxy, or both",
                 None,
@@ -215,19 +215,19 @@ impl System {
     }
 
     /// A proxy that has no way to find its function.
-    fn unconnected(&self) -> Option<Problem> {
+    fn unconnected(&self) -> Option<SystemProblem> {
         let proxy = self.proxy.as_ref()?;
         if proxy.address.is_some() && proxy.function_listen.is_none() {
             let message =
                 "a proxy that already runs needs function_listen: where it looks for its function";
-            return Some(Problem::new(&["proxy"], message, None));
+            return Some(SystemProblem::new(&["proxy"], message, None));
         }
         let told =
             CALLING.iter().any(|name| proxy.mentions(name)) || proxy.function_listen.is_some();
         (!proxy.command.is_empty() && !told).then(|| {
             let help =
                 "write {function}, or {function_host} and {function_port}, in command or env";
-            Problem::new(
+            SystemProblem::new(
                 &["proxy", "command"],
                 "the proxy isn't told where its function is",
                 Some(help),
@@ -236,7 +236,7 @@ impl System {
     }
 
     /// Features that nobody can have, or that are had and lacked.
-    fn undeclared(&self) -> Option<Problem> {
+    fn undeclared(&self) -> Option<SystemProblem> {
         for (key, names) in [("features", &self.features), ("lacks", &self.lacks)] {
             let allowed = || FEATURES.iter().filter(|name| !TOLD.contains(name));
             if let Some(wrong) = names
@@ -250,7 +250,7 @@ impl System {
                 };
                 let known = allowed().copied().collect::<Vec<_>>().join(", ");
                 let help = format!("features: {known}");
-                return Some(Problem::new(&[key], &message, Some(&help)).about(wrong));
+                return Some(SystemProblem::new(&[key], &message, Some(&help)).about(wrong));
             }
         }
         let both = self
@@ -258,7 +258,7 @@ impl System {
             .iter()
             .find(|name| self.lacks.contains(name))?;
         let message = format!("{both} is both in features and in lacks");
-        Some(Problem::new(&["lacks"], &message, None).about(both))
+        Some(SystemProblem::new(&["lacks"], &message, None).about(both))
     }
 
     /// The roles that it can take.
@@ -278,7 +278,7 @@ impl System {
     ///
     /// # Errors
     /// Why it doesn't have the first feature that is missing.
-    pub fn has(&self, needs: &[String], role: Role) -> Result<(), String> {
+    pub fn has(&self, needs: &[String], role: Role) -> Result<(), NotPlayable> {
         let party = if role == Role::Sdk {
             &self.function
         } else {
@@ -286,9 +286,9 @@ impl System {
         };
         for need in needs {
             let there = match need.as_str() {
-                told if let Some(setting) = Setting::of(told) => party
+                told if let Some(timeout) = ProxyTimeout::of(told) => party
                     .as_ref()
-                    .is_some_and(|party| party.mentions(setting.placeholder)),
+                    .is_some_and(|party| party.mentions(timeout.placeholder)),
                 "managed" => party
                     .as_ref()
                     .is_some_and(|party| !party.command.is_empty()),
@@ -299,7 +299,7 @@ impl System {
                 }
             };
             if !there {
-                return Err(format!("the system doesn't have the feature {need}"));
+                return Err(NotPlayable::NoFeature(need.clone()));
             }
         }
         Ok(())
@@ -328,7 +328,7 @@ impl System {
         Ok(())
     }
 
-    fn directory(&self, party: &Party) -> PathBuf {
+    fn directory(&self, party: &PartyConfig) -> PathBuf {
         match &party.directory {
             Some(directory) => self.folder.join(directory),
             None => self.folder.clone(),
@@ -342,8 +342,8 @@ impl System {
     /// No port is free.
     pub fn process(
         &self,
-        party: &Party,
-        name: party::Party,
+        party: &PartyConfig,
+        name: Party,
         values: &[(&str, String)],
     ) -> Result<Managed, StartError> {
         let launch = Launch::new(&party.command, &party.env, self.directory(party), values);
@@ -353,35 +353,35 @@ impl System {
     }
 }
 
-impl Party {
+impl PartyConfig {
     /// A party that somebody else runs.
-    pub fn at(address: SocketAddr) -> Party {
-        Party {
+    pub fn at(address: SocketAddr) -> PartyConfig {
+        PartyConfig {
             address: Some(address),
-            ..Party::default()
+            ..PartyConfig::default()
         }
     }
 
     /// A party that the kit starts.
-    pub fn started_by(command: Vec<String>) -> Party {
-        Party {
+    pub fn started_by(command: Vec<String>) -> PartyConfig {
+        PartyConfig {
             command,
-            ..Party::default()
+            ..PartyConfig::default()
         }
     }
 
-    fn problem(&self, name: &'static str, known: &[&str]) -> Option<Problem> {
+    fn problem(&self, name: &'static str, known: &[&str]) -> Option<SystemProblem> {
         match (&self.address, self.command.is_empty()) {
             (None, true) => {
                 let help =
                     "address: host:port of one that already runs; or command: [program, argument]";
                 let message = format!("the {name} needs an address or a command");
-                return Some(Problem::new(&[name], &message, Some(help)));
+                return Some(SystemProblem::new(&[name], &message, Some(help)));
             }
             (Some(_), false) => {
                 let message =
                     format!("the {name} has an address and a command; it needs one of them");
-                return Some(Problem::new(&[name], &message, None));
+                return Some(SystemProblem::new(&[name], &message, None));
             }
             (Some(_), true) => return None,
             (None, false) => {}
@@ -396,7 +396,7 @@ impl Party {
                 let message = format!("{{{wrong}}} stands for nothing in the {key} of the {name}");
                 let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
                 let help = format!("placeholders: {}", known.join(", "));
-                let problem = Problem::new(&[name, key], &message, Some(&help));
+                let problem = SystemProblem::new(&[name, key], &message, Some(&help));
                 return Some(problem.about(&format!("{{{wrong}}}")));
             }
         }
@@ -404,7 +404,7 @@ impl Party {
             let help =
                 "write {listen}, or {host} and {port}, in command or env; the kit picks the port";
             let message = format!("the {name} isn't told where to listen");
-            Problem::new(&[name, "command"], &message, Some(help))
+            SystemProblem::new(&[name, "command"], &message, Some(help))
         })
     }
 
@@ -414,9 +414,9 @@ impl Party {
     }
 }
 
-impl Problem {
-    fn new(place: &[&'static str], message: &str, help: Option<&str>) -> Problem {
-        Problem {
+impl SystemProblem {
+    fn new(place: &[&'static str], message: &str, help: Option<&str>) -> SystemProblem {
+        SystemProblem {
             place: place.to_vec(),
             word: None,
             message: message.to_owned(),
@@ -424,8 +424,8 @@ impl Problem {
         }
     }
 
-    fn about(self, word: &str) -> Problem {
-        Problem {
+    fn about(self, word: &str) -> SystemProblem {
+        SystemProblem {
             word: Some(word.to_owned()),
             ..self
         }

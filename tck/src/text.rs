@@ -35,6 +35,22 @@ pub fn cut(text: &str, most: usize) -> String {
     }
 }
 
+/// `1 scenario`, `2 scenarios`.
+pub fn plural(count: usize, noun: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{end}")
+}
+
+/// In single quotes, unless the shell takes it as it is.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
 /// `12,345`.
 pub fn grouped(number: usize) -> String {
     let digits = number.to_string();

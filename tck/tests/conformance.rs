@@ -1,7 +1,7 @@
 //! The model function, certified in the role sdk: every scenario is a test.
 
 use cloudstate_tck::harness;
-use cloudstate_tck::system::{Party, System};
+use cloudstate_tck::system::{PartyConfig, System};
 
 fn main() {
     let command = [
@@ -10,10 +10,10 @@ fn main() {
         "--listen",
         "{listen}",
     ];
-    let function = Party {
+    let function = PartyConfig {
         command: command.map(str::to_owned).to_vec(),
         streams: Some(32),
-        ..Party::default()
+        ..PartyConfig::default()
     };
     let system = System {
         name: "model function".to_owned(),

@@ -31,7 +31,7 @@ fn judged(path: &Path) -> String {
     );
     let report: Value = serde_json::from_slice(&out)
         .unwrap_or_else(|error| panic!("{file}: {error}: {}", String::from_utf8_lossy(&err)));
-    let result = &report["scenarios"][0];
+    let result = &report["results"][0];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut lines = vec![
         path.file_stem().unwrap_or_default().display().to_string(),
@@ -40,7 +40,7 @@ fn judged(path: &Path) -> String {
             text(&result["name"]),
             text(&result["role"])
         ),
-        format!("  {}", text(&result["outcome"]["ran"]["verdict"])),
+        format!("  {}", text(&result["verdict"])),
     ];
     let findings = result["findings"].as_array().into_iter().flatten();
     lines.extend(findings.map(|finding| {

@@ -120,6 +120,85 @@ fn our_own_requests_have_their_keys() {
     assert!(key_names(&message("cloudstate.tck.model.action.Request")).is_empty());
 }
 
+/// A set with one file that says this about its language.
+fn set_in(syntax: Option<&str>, edition: Option<i32>) -> Vec<u8> {
+    let mut file = FileDescriptorProto {
+        name: Some("order.proto".to_owned()),
+        message_type: vec![DescriptorProto {
+            name: Some("Order".to_owned()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+    .encode_to_vec();
+    let language = Language {
+        file: None,
+        syntax: syntax.map(str::to_owned),
+        edition,
+    };
+    language.encode(&mut file).unwrap();
+    EncodedFiles { file: vec![file] }.encode_to_vec()
+}
+
+#[test]
+fn known_languages_are_linked_and_an_empty_syntax_is_proto2() {
+    use prost_reflect::Syntax;
+    for (syntax, expected) in [
+        (None, Syntax::Proto2),
+        (Some(""), Syntax::Proto2),
+        (Some("proto2"), Syntax::Proto2),
+        (Some("proto3"), Syntax::Proto3),
+    ] {
+        let pool = link(&set_in(syntax, None)).unwrap();
+        let order = pool.get_message_by_name("Order").unwrap();
+        assert_eq!(order.parent_file().syntax(), expected, "{syntax:?}");
+    }
+}
+
+#[test]
+fn an_unknown_language_is_an_error_that_names_it() {
+    for (syntax, edition, words) in [
+        ("editions", Some(1000), r#"syntax "editions", edition 2023"#),
+        (
+            "editions",
+            Some(7),
+            r#"syntax "editions", edition number 7"#,
+        ),
+        ("editions", None, r#"syntax "editions", which"#),
+        ("proto4", None, r#"syntax "proto4", which"#),
+    ] {
+        let error = link(&set_in(Some(syntax), edition)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("\"order.proto\"") && text.contains(words),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_read_or_linked_is_an_error() {
+    assert!(matches!(link(b"x"), Err(NotLinked::Undecodable(_))));
+    let garbage = EncodedFiles {
+        file: vec![b"x".to_vec()],
+    };
+    let error = link(&garbage.encode_to_vec());
+    assert!(matches!(error, Err(NotLinked::Undecodable(_))), "{error:?}");
+    let mut twice = set_in(None, None);
+    twice.extend(set_in(Some("proto3"), None));
+    let error = link(&twice);
+    assert!(matches!(error, Err(NotLinked::Unlinkable(_))), "{error:?}");
+}
+
+#[test]
+fn options_survive_the_linking() {
+    let pool = link(FILE_DESCRIPTOR_SET).unwrap();
+    let request = pool
+        .get_message_by_name("cloudstate.tck.model.Request")
+        .unwrap();
+    assert_eq!(key_names(&request), ["id"]);
+}
+
 /// A file of a stranger, with no import: fields of one message, each with its raw options. They
 /// stand in the order given, against that of their numbers.
 fn foreign_message(fields: &[(&str, &[u8])]) -> MessageDescriptor {
@@ -146,7 +225,7 @@ fn foreign_message(fields: &[(&str, &[u8])]) -> MessageDescriptor {
     let set = EncodedFiles {
         file: vec![with_raw_options(&file, fields)],
     };
-    let pool = DescriptorPool::decode(set.encode_to_vec().as_slice()).unwrap();
+    let pool = link(&set.encode_to_vec()).unwrap();
     pool.get_message_by_name("foreign.Message").unwrap()
 }
 
@@ -220,4 +299,40 @@ fn another_option_under_the_old_number_is_no_key_and_hides_none() {
     both.extend(raw_bool(1080, true));
     let stranger = foreign_message(&[("theirs", &somebody_elses), ("both", &both)]);
     assert_eq!(key_names(&stranger), ["both"]);
+}
+
+/// The protocol's files, and one more that nobody imports.
+fn with_file_of(syntax: Option<&str>) -> Vec<u8> {
+    let mut set = EncodedFiles::decode(FILE_DESCRIPTOR_SET).unwrap();
+    let file = FileDescriptorProto {
+        name: Some("shop/cart.proto".to_owned()),
+        package: Some("shop".to_owned()),
+        syntax: syntax.map(str::to_owned),
+        message_type: vec![primitive_message("Cart", Type::String)],
+        ..Default::default()
+    };
+    set.file.push(file.encode_to_vec());
+    set.encode_to_vec()
+}
+
+#[test]
+fn files_that_do_not_fit_together_do_not_link() {
+    let lonely = FileDescriptorProto {
+        name: Some("lonely.proto".to_owned()),
+        dependency: vec!["missing.proto".to_owned()],
+        ..Default::default()
+    };
+    let set = EncodedFiles {
+        file: vec![lonely.encode_to_vec()],
+    };
+    let linked = link(&set.encode_to_vec());
+    assert!(matches!(linked, Err(NotLinked::Unlinkable(_))));
+}
+
+#[test]
+fn the_files_that_are_wanted_keep_their_options() {
+    let set = with_file_of(Some("proto9"));
+    let known = only(&set, |file| check_syntax(file).is_ok()).unwrap();
+    assert_eq!(known, FILE_DESCRIPTOR_SET);
+    assert!(only(b"\xff", |_| true).is_err());
 }

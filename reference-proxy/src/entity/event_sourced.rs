@@ -4,13 +4,13 @@ use bytes::Bytes;
 use cloudstate_protocol::cloudstate::Failure;
 use prost::{DecodeError, Message, Oneof};
 
-use super::{Behaviour, Change, FromFunction, NotActivated, Reply};
+use super::{Behaviour, Change, EntityReply, FromFunction, NotActivated};
+use crate::command::{Command, Consequences};
 use crate::function::call::{Frame, Sender};
-use crate::journal::{Append, EntityRef, Journal, JournalError, Snapshot};
-use crate::router::{Command, Consequences};
+use crate::journal::{Append, Claimed, EntityRef, LogError, Snapshot};
 use crate::violation::Remark;
 use crate::wire::{
-    self, ClientAction, SideEffect, field_len, number_len, put_field, put_header, put_number,
+    ClientAction, SideEffect, field_len, number_len, put_field, put_header, put_number,
 };
 
 /// The fields of `EventSourcedStreamIn`.
@@ -20,13 +20,13 @@ const COMMAND: u32 = 3;
 
 /// `cloudstate.eventsourced.EventSourcedStreamOut`.
 #[derive(Clone, PartialEq, Message)]
-struct StreamOut {
-    #[prost(oneof = "Out", tags = "1, 2")]
-    message: Option<Out>,
+struct EventSourcedOut {
+    #[prost(oneof = "EventSourcedMember", tags = "1, 2")]
+    message: Option<EventSourcedMember>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-enum Out {
+enum EventSourcedMember {
     #[prost(message, tag = "1")]
     Reply(EventSourcedReply),
     #[prost(message, tag = "2")]
@@ -62,7 +62,7 @@ impl Behaviour for EventSourced {
     async fn activate(
         entity: &EntityRef,
         service_name: &str,
-        journal: &dyn Journal,
+        journal: &Claimed,
         out: &mut Sender,
     ) -> Result<Sequence, NotActivated> {
         let history = journal.load(entity).await?;
@@ -84,28 +84,30 @@ impl Behaviour for EventSourced {
             if !chunk.more {
                 return Ok(sequence);
             }
-            chunk = journal.events(entity, sequence).await?;
+            chunk = journal.replay(entity, sequence).await?;
         }
     }
 
     fn command(id: u64, command: &Command) -> Frame {
-        wire::Command::of(id, command).frame(COMMAND)
+        command.message(id).frame(COMMAND)
     }
 
     fn read(message: Bytes) -> Result<FromFunction<Append>, DecodeError> {
-        Ok(match StreamOut::decode(message)?.message {
-            Some(Out::Reply(reply)) => FromFunction::Reply(reply.into()),
-            Some(Out::Failure(failure)) => FromFunction::Failure(failure.description),
+        Ok(match EventSourcedOut::decode(message)?.message {
+            Some(EventSourcedMember::Reply(reply)) => FromFunction::Reply(reply.into()),
+            Some(EventSourcedMember::Failure(failure)) => {
+                FromFunction::Failure(failure.description)
+            }
             None => FromFunction::Empty,
         })
     }
 
     async fn persist(
         entity: &EntityRef,
-        journal: &dyn Journal,
+        journal: &Claimed,
         sequence: &mut Sequence,
         change: Append,
-    ) -> Result<(), JournalError> {
+    ) -> Result<(), LogError> {
         // spec: event-sourced.snapshot-without-events-ignored
         if change.events.is_empty() {
             return Ok(());
@@ -118,7 +120,7 @@ impl Behaviour for EventSourced {
     }
 }
 
-impl From<EventSourcedReply> for Reply<Append> {
+impl From<EventSourcedReply> for EntityReply<Append> {
     fn from(reply: EventSourcedReply) -> Self {
         let action = reply.client_action.and_then(|action| action.action);
         let effects = reply.side_effects;

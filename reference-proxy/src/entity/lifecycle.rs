@@ -19,14 +19,16 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tonic::Status;
 
 use super::event_sourced::EventSourced;
-use super::registry::{Mail, Mailbox};
+use super::mailbox::{Mail, Mailbox};
+use super::reading::{Broken, reply_in, unasked};
+use super::registry::Entities;
 use super::value::ValueEntity;
-use super::{Behaviour, Change, FromFunction, NotActivated, Reply};
-use crate::catalog::{EntityType, Kind, Method};
+use super::{Behaviour, Change, EntityReply, NotActivated, Surroundings};
+use crate::catalog::{EntityType, StateModel};
+use crate::command::{Command, Origin};
 use crate::function::Unreachable;
-use crate::function::call::{Call, End, Frame, Incoming};
-use crate::journal::EntityRef;
-use crate::router::{Command, Origin, Router};
+use crate::function::call::{Call, Frame, Incoming};
+use crate::journal::{EntityRef, LogError};
 use crate::violation::{Remark, Violation, on_stream};
 use crate::wire::Action;
 
@@ -37,19 +39,23 @@ const GAVE_UP: &str = "the user function failed while the command was outstandin
 ///
 /// Each awakening is of the type that its command says: the user function may have been replaced
 /// since the last by one where the same entities are of another type.
-pub async fn run(entity: EntityRef, mailbox: Mailbox, router: Arc<Router>) {
+pub async fn run(
+    entity: EntityRef,
+    mailbox: Mailbox,
+    entities: Arc<Entities>,
+    around: Arc<Surroundings>,
+) {
     let mut entity = Entity {
         entity,
         mailbox,
-        router,
+        entities,
+        around,
     };
     let mut carried = None;
     while let Some(command) = carried.take().or_else(|| entity.next_or_leave()) {
-        carried = match command.method.entity.kind {
-            Kind::EventSourced => entity.awake::<EventSourced>(command).await,
-            Kind::Value => entity.awake::<ValueEntity>(command).await,
-            // An action's command never comes here.
-            Kind::Action => None,
+        carried = match command.state_model {
+            StateModel::EventSourced => entity.awake::<EventSourced>(command).await,
+            StateModel::Value => entity.awake::<ValueEntity>(command).await,
         };
     }
 }
@@ -57,13 +63,14 @@ pub async fn run(entity: EntityRef, mailbox: Mailbox, router: Arc<Router>) {
 struct Entity {
     entity: EntityRef,
     mailbox: Mailbox,
-    router: Arc<Router>,
+    entities: Arc<Entities>,
+    around: Arc<Surroundings>,
 }
 
 /// One awakening: what is known of the stream and the entity behind it.
 struct Awakening<'a, B: Behaviour> {
     entity: &'a EntityRef,
-    router: &'a Arc<Router>,
+    around: &'a Surroundings,
     /// What the stream was opened for.
     entity_type: Arc<EntityType>,
     call: Call,
@@ -73,7 +80,7 @@ struct Awakening<'a, B: Behaviour> {
 }
 
 /// A command's way to the user function and what came back.
-struct Exchange {
+struct RoundTrip {
     incoming: Incoming,
     /// Whether all of the command was sent before.
     sent: bool,
@@ -99,7 +106,7 @@ enum Waking {
 impl Entity {
     /// The next command; where there is none the entity is asleep from now on.
     fn next_or_leave(&mut self) -> Option<Box<Command>> {
-        let entities = &self.router.entities;
+        let entities = &self.entities;
         while let Some(mail) = entities.next_or_leave(&self.entity, &mut self.mailbox) {
             if let Mail::Command(command) = mail
                 && !command.caller.has_left()
@@ -113,7 +120,7 @@ impl Entity {
     /// Opens a stream for a command and stays until the stream has ended. Returns a command that
     /// needs a stream of its own.
     async fn awake<B: Behaviour>(&mut self, command: Box<Command>) -> Option<Box<Command>> {
-        let mut call = match self.router.function.open(B::HANDLE).await {
+        let mut call = match self.around.function.open(B::HANDLE).await {
             Ok(call) => call,
             Err(unreachable) => {
                 self.unreachable(*command, &unreachable);
@@ -121,11 +128,11 @@ impl Entity {
             }
         };
         let entity_type = Arc::clone(&command.method.entity);
-        match activate::<B>(&self.entity, &entity_type, &self.router, &mut call).await {
+        match activate::<B>(&self.entity, &entity_type, &self.around, &mut call).await {
             Ok(state) => {
                 let awakening = Awakening::<B> {
                     entity: &self.entity,
-                    router: &self.router,
+                    around: &self.around,
                     entity_type,
                     call,
                     state,
@@ -155,17 +162,32 @@ impl Entity {
     }
 }
 
+/// What the caller of a command hears whose change isn't stored, or maybe is.
+fn not_stored(error: &LogError) -> Status {
+    match error {
+        LogError::Unknown(_) => {
+            Status::unavailable("whether what the command changed was stored isn't known")
+        }
+        LogError::Fenced { .. } | LogError::Held { .. } => {
+            Status::unavailable("another proxy has taken over the entity; nothing was stored")
+        }
+        LogError::Conflict(_) | LogError::Failed(_) => {
+            Status::internal("what the command changed could not be stored")
+        }
+    }
+}
+
 /// Tells the past, unless the user function makes an end of it.
 async fn activate<B: Behaviour>(
     entity: &EntityRef,
     entity_type: &EntityType,
-    router: &Arc<Router>,
+    around: &Surroundings,
     call: &mut Call,
 ) -> Result<B::State, Status> {
     let Call {
         sender, receiver, ..
     } = call;
-    let journal = &*router.journal;
+    let journal = &around.journal;
     let replay = B::activate(entity, &entity_type.service_name, journal, sender);
     let early = tokio::select! {
         activated = replay => match activated {
@@ -181,7 +203,7 @@ async fn activate<B: Behaviour>(
     };
     let broken = unasked::<B>(early);
     if let Some(violation) = &broken.violation {
-        report(router, entity, entity_type, violation);
+        report(around, entity, entity_type, violation);
     }
     Err(if broken.connection_lost {
         Status::unavailable("the connection to the user function was lost")
@@ -190,76 +212,15 @@ async fn activate<B: Behaviour>(
     })
 }
 
-/// Why a stream can't go on.
-struct Broken {
-    /// What is to be reported.
-    violation: Option<Violation>,
-    /// Whether it was the connection, of which the user function need not know.
-    connection_lost: bool,
-}
-
-impl From<Violation> for Broken {
-    fn from(violation: Violation) -> Self {
-        Self {
-            violation: Some(violation),
-            connection_lost: false,
-        }
-    }
-}
-
-impl From<End> for Broken {
-    fn from(end: End) -> Self {
-        tracing::debug!("a stream has ended: {end}");
-        let connection_lost = matches!(end, End::ConnectionLost(_));
-        let violation = match end {
-            End::Garbage(garbage) => Some(Violation::NotGrpc(garbage)),
-            End::Status(_) | End::Reset(_) | End::ConnectionLost(_) => None,
-        };
-        Self {
-            violation,
-            connection_lost,
-        }
-    }
-}
-
-/// The reply in what came from the user function.
-fn reply_in<B: Behaviour>(incoming: Incoming) -> Result<Reply<B::Change>, Broken> {
-    let message = match incoming {
-        Incoming::Message(message) => message,
-        Incoming::End(end) => return Err(end.into()),
-    };
-    match B::read(message) {
-        Ok(FromFunction::Reply(reply)) => Ok(reply),
-        Ok(FromFunction::Failure(description)) => {
-            tracing::warn!(description, "the user function gave up a stream");
-            Err(Broken {
-                violation: None,
-                connection_lost: false,
-            })
-        }
-        Ok(FromFunction::Empty) => Err(Violation::EmptyMessage.into()),
-        Err(error) => Err(Violation::Undecodable(error.to_string()).into()),
-    }
-}
-
-/// What to make of something that came while no command was outstanding.
-fn unasked<B: Behaviour>(incoming: Incoming) -> Broken {
-    // spec: failures.violation-has-no-effect
-    match reply_in::<B>(incoming) {
-        Ok(reply) => Violation::UnaskedReply(reply.command_id).into(),
-        Err(broken) => broken,
-    }
-}
-
 fn report(
-    router: &Arc<Router>,
+    around: &Surroundings,
     entity: &EntityRef,
     entity_type: &EntityType,
     violation: &Violation,
 ) {
     // spec: failures.violation-reported
     let text = on_stream(violation, &entity_type.service_name, &entity.id);
-    router.function.report(text);
+    around.function.report(text);
 }
 
 impl<B: Behaviour> Awakening<'_, B> {
@@ -327,7 +288,7 @@ impl<B: Behaviour> Awakening<'_, B> {
     }
 
     /// Sends a message and waits for what comes, which may be before all of it was sent.
-    async fn exchange(&mut self, frame: Frame) -> Exchange {
+    async fn exchange(&mut self, frame: Frame) -> RoundTrip {
         let Call {
             sender, receiver, ..
         } = &mut self.call;
@@ -342,14 +303,14 @@ impl<B: Behaviour> Awakening<'_, B> {
             never = send => match never {},
             incoming = receiver.next() => incoming,
         };
-        Exchange {
+        RoundTrip {
             incoming,
             sent: sent.load(Ordering::Relaxed),
         }
     }
 
     /// The reply to the outstanding command in what came from the user function.
-    fn judge(&self, exchange: Exchange) -> Result<Reply<B::Change>, Broken> {
+    fn judge(&self, exchange: RoundTrip) -> Result<EntityReply<B::Change>, Broken> {
         let reply = reply_in::<B>(exchange.incoming)?;
         match self.objection(&reply, exchange.sent) {
             Some(violation) => Err(violation.into()),
@@ -357,7 +318,7 @@ impl<B: Behaviour> Awakening<'_, B> {
         }
     }
 
-    fn objection(&self, reply: &Reply<B::Change>, asked: bool) -> Option<Violation> {
+    fn objection(&self, reply: &EntityReply<B::Change>, asked: bool) -> Option<Violation> {
         let actual = reply.command_id;
         if !asked {
             return Some(Violation::UnaskedReply(actual));
@@ -373,7 +334,7 @@ impl<B: Behaviour> Awakening<'_, B> {
     }
 
     /// Stores, then lets the router do the rest.
-    async fn carry_out(&mut self, reply: Reply<B::Change>, command: Command) -> Next {
+    async fn carry_out(&mut self, reply: EntityReply<B::Change>, command: Command) -> Next {
         let Command {
             method,
             trace,
@@ -395,22 +356,25 @@ impl<B: Behaviour> Awakening<'_, B> {
             Action::Failure(_) => Next::Stay,
             Action::Reply(_) | Action::Forward(_) => {
                 if let Some(remark) = reply.change.remark(reply.command_id) {
-                    self.router.remark(&remark, &origin);
+                    self.around.function.report(origin.report(remark));
                 }
                 // spec: event-sourced.persist-before-reply, effects.after-persist
-                let journal = &*self.router.journal;
+                let journal = &self.around.journal;
                 let stored = B::persist(self.entity, journal, &mut self.state, reply.change).await;
                 if let Err(error) = stored {
                     tracing::error!(entity = ?self.entity, "a change could not be stored: {error}");
-                    let status = Status::internal("what the command changed could not be stored");
-                    caller.answer(Err(status));
+                    caller.answer(Err(not_stored(&error)));
+                    // Whatever was known of the entity is read anew.
                     return Next::Reset;
                 }
                 Next::Stay
             }
         };
         self.check_output(&consequences.action, &origin);
-        self.router.settle(consequences, origin, caller);
+        // It is gone only where the proxy has stopped.
+        if let Some(settle) = self.around.settle.upgrade() {
+            settle.settle(consequences, origin, caller);
+        }
         next
     }
 
@@ -420,7 +384,7 @@ impl<B: Behaviour> Awakening<'_, B> {
         let Some(payload) = &reply.payload else {
             return;
         };
-        let method: &Method = &origin.method;
+        let method = &origin.method;
         if payload.type_url == method.output.as_bytes()
             || method.wrong_output_reported.swap(true, Ordering::Relaxed)
         {
@@ -431,7 +395,7 @@ impl<B: Behaviour> Awakening<'_, B> {
             expected: method.output.clone(),
             actual: String::from_utf8_lossy(&payload.type_url).into_owned(),
         };
-        self.router.remark(&remark, origin);
+        self.around.function.report(origin.report(remark));
     }
 
     /// Waits for the next command, for the stream's end, or for too long.
@@ -468,7 +432,7 @@ impl<B: Behaviour> Awakening<'_, B> {
     /// Ends the stream in order, or by force if the user function doesn't.
     async fn half_close(&mut self) {
         self.call.sender.half_close();
-        let limit = self.router.limits.half_close_timeout;
+        let limit = self.around.half_close_timeout;
         match timeout(limit, self.call.receiver.next()).await {
             Ok(incoming) => self.ended_while_idle(incoming),
             Err(_) => {
@@ -480,7 +444,7 @@ impl<B: Behaviour> Awakening<'_, B> {
     }
 
     fn report(&self, violation: &Violation) {
-        report(self.router, self.entity, &self.entity_type, violation);
+        report(self.around, self.entity, &self.entity_type, violation);
     }
 }
 

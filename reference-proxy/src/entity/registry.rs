@@ -5,100 +5,74 @@
 //! left; a command is never put into the mailbox of a task that is gone.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::lifecycle;
+use super::mailbox::{Address, Mail, Mailbox, mailbox};
+use crate::command::Command;
 use crate::journal::EntityRef;
-use crate::router::{Command, Router};
-
-/// What an entity is told.
-#[derive(Debug)]
-pub enum Mail {
-    /// A command.
-    Command(Box<Command>),
-    /// To passivate as soon as nothing else is to be done.
-    Passivate,
-}
-
-/// A mailbox, as its owner sees it.
-#[derive(Debug)]
-pub struct Mailbox {
-    mail: UnboundedReceiver<Mail>,
-    waiting: Arc<AtomicUsize>,
-}
-
-impl Mailbox {
-    /// The next mail, when there is one. May be dropped and called again without loss.
-    pub async fn next(&mut self) -> Option<Mail> {
-        let mail = self.mail.recv().await;
-        self.taken(mail)
-    }
-
-    /// The next mail, if there is one.
-    pub fn next_now(&mut self) -> Option<Mail> {
-        let mail = self.mail.try_recv().ok();
-        self.taken(mail)
-    }
-
-    fn taken(&self, mail: Option<Mail>) -> Option<Mail> {
-        if mail.is_some() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        mail
-    }
-}
-
-#[derive(Debug)]
-struct Address {
-    mail: UnboundedSender<Mail>,
-    waiting: Arc<AtomicUsize>,
-}
-
-impl Address {
-    fn send(&self, mail: Mail) -> Result<(), Mail> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.mail.send(mail).map_err(|unsent| unsent.0)
-    }
-}
 
 /// Too many commands wait for an entity.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} commands are waiting for this entity already")]
 pub struct Full(usize);
 
+/// Starts the task of an entity.
+type Wake = dyn Fn(Arc<Entities>, EntityRef, Mailbox) + Send + Sync;
+
 /// The entities that are awake.
-#[derive(Debug, Default)]
 pub struct Entities {
     awake: Mutex<HashMap<EntityRef, Address>>,
     count: watch::Sender<usize>,
     stopping: AtomicBool,
+    max_queue: usize,
+    wake: Box<Wake>,
+}
+
+impl fmt::Debug for Entities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} entities", self.len())
+    }
 }
 
 impl Entities {
+    /// All are asleep, and will be woken so; for each only so many commands of clients may wait.
+    pub fn new(
+        max_queue: usize,
+        wake: impl Fn(Arc<Self>, EntityRef, Mailbox) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            awake: Mutex::default(),
+            count: watch::Sender::default(),
+            stopping: AtomicBool::default(),
+            max_queue,
+            wake: Box::new(wake),
+        })
+    }
+
     /// Delivers a command, unless too many are waiting for the entity.
-    pub fn deliver_if_room(&self, command: Command, router: &Arc<Router>) -> Result<(), Full> {
+    pub fn deliver_if_room(self: &Arc<Self>, command: Command) -> Result<(), Full> {
         let mut awake = self.lock();
         if let Some(address) = awake.get(&command.entity) {
-            let waiting = address.waiting.load(Ordering::Relaxed);
-            if waiting >= router.limits.max_queue {
+            let waiting = address.waiting();
+            if waiting >= self.max_queue {
                 return Err(Full(waiting));
             }
         }
-        self.put(&mut awake, command, router);
+        self.put(&mut awake, command);
         Ok(())
     }
 
     /// Delivers a command that belongs to a reply that took effect.
-    pub fn deliver(&self, command: Command, router: &Arc<Router>) {
+    pub fn deliver(self: &Arc<Self>, command: Command) {
         // spec: effects.executed
-        self.put(&mut self.lock(), command, router);
+        self.put(&mut self.lock(), command);
     }
 
-    fn put(&self, awake: &mut HashMap<EntityRef, Address>, command: Command, router: &Arc<Router>) {
+    fn put(self: &Arc<Self>, awake: &mut HashMap<EntityRef, Address>, command: Command) {
         let entity = command.entity.clone();
         let mail = Mail::Command(Box::new(command));
         let unsent = match awake.get(&entity) {
@@ -107,7 +81,8 @@ impl Entities {
         };
         // It is asleep, or its task was cut off without leaving.
         if let Err(mail) = unsent {
-            let address = wake(&entity, router);
+            let (address, mailbox) = mailbox();
+            (self.wake)(Arc::clone(self), entity.clone(), mailbox);
             let _ = address.send(mail);
             if self.stopping.load(Ordering::Relaxed) {
                 let _ = address.send(Mail::Passivate);
@@ -152,18 +127,4 @@ impl Entities {
     fn lock(&self) -> MutexGuard<'_, HashMap<EntityRef, Address>> {
         self.awake.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Starts the task of an entity.
-fn wake(entity: &EntityRef, router: &Arc<Router>) -> Address {
-    let (sender, mail) = unbounded_channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
-    let address = Address {
-        mail: sender,
-        waiting: Arc::clone(&waiting),
-    };
-    let mailbox = Mailbox { mail, waiting };
-    let (entity, router) = (entity.clone(), Arc::clone(router));
-    tokio::spawn(lifecycle::run(entity, mailbox, router));
-    address
 }

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use cloudstate_protocol::cloudstate::Failure;
 use prost::{DecodeError, Message, Oneof};
 
-use super::{Behaviour, FromFunction, NotActivated, Reply};
+use super::{Behaviour, Change, EntityReply, FromFunction, NotActivated};
+use crate::command::{Command, Consequences};
 use crate::function::call::{Frame, Sender};
-use crate::journal::{EntityRef, Journal, JournalError};
-use crate::router::{Command, Consequences};
+use crate::journal::{Claimed, EntityRef, LogError, Position};
 use crate::violation::{Remark, Violation};
-use crate::wire::{self, ClientAction, SideEffect, field_len, put_field, put_header};
+use crate::wire::{ClientAction, SideEffect, field_len, put_field, put_header};
 
 /// The fields of `ValueEntityStreamIn`.
 const INIT: u32 = 1;
@@ -17,13 +17,13 @@ const COMMAND: u32 = 2;
 
 /// `cloudstate.valueentity.ValueEntityStreamOut`.
 #[derive(Clone, PartialEq, Message)]
-struct StreamOut {
-    #[prost(oneof = "Out", tags = "1, 2")]
-    message: Option<Out>,
+struct ValueEntityOut {
+    #[prost(oneof = "ValueEntityMember", tags = "1, 2")]
+    message: Option<ValueEntityMember>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
-enum Out {
+enum ValueEntityMember {
     #[prost(message, tag = "1")]
     Reply(ValueEntityReply),
     #[prost(message, tag = "2")]
@@ -70,7 +70,7 @@ pub struct ValueEntity;
 
 /// What a reply does to the value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Change {
+pub enum ValueChange {
     /// It stays.
     None,
     /// Another takes its place.
@@ -83,63 +83,70 @@ pub enum Change {
 
 impl Behaviour for ValueEntity {
     const HANDLE: &'static str = "/cloudstate.valueentity.ValueEntity/handle";
-    type State = ();
-    type Change = Change;
+    /// The version of the value.
+    type State = Position;
+    type Change = ValueChange;
 
     async fn activate(
         entity: &EntityRef,
         service_name: &str,
-        journal: &dyn Journal,
+        journal: &Claimed,
         out: &mut Sender,
-    ) -> Result<(), NotActivated> {
+    ) -> Result<Position, NotActivated> {
         // spec: value-entities.load-failure
-        let value = journal.value(entity).await?;
-        out.send(init(service_name, &entity.id, value.as_ref()))
+        let stored = journal.value(entity).await?;
+        out.send(init(service_name, &entity.id, stored.value.as_ref()))
             .await?;
-        Ok(())
+        Ok(stored.version)
     }
 
     fn command(id: u64, command: &Command) -> Frame {
-        wire::Command::of(id, command).frame(COMMAND)
+        command.message(id).frame(COMMAND)
     }
 
-    fn read(message: Bytes) -> Result<FromFunction<Change>, DecodeError> {
-        Ok(match StreamOut::decode(message)?.message {
-            Some(Out::Reply(reply)) => FromFunction::Reply(reply.into()),
-            Some(Out::Failure(failure)) => FromFunction::Failure(failure.description),
+    fn read(message: Bytes) -> Result<FromFunction<ValueChange>, DecodeError> {
+        Ok(match ValueEntityOut::decode(message)?.message {
+            Some(ValueEntityMember::Reply(reply)) => FromFunction::Reply(reply.into()),
+            Some(ValueEntityMember::Failure(failure)) => FromFunction::Failure(failure.description),
             None => FromFunction::Empty,
         })
     }
 
     async fn persist(
         entity: &EntityRef,
-        journal: &dyn Journal,
-        (): &mut (),
-        change: Change,
-    ) -> Result<(), JournalError> {
-        match change {
+        journal: &Claimed,
+        version: &mut Position,
+        change: ValueChange,
+    ) -> Result<(), LogError> {
+        let value = match change {
             // spec: value-entities.no-action-no-change
-            Change::None | Change::Unclear(_) => Ok(()),
-            Change::Update(value) => journal.put_value(entity, Some(value)).await,
+            ValueChange::None | ValueChange::Unclear(_) => return Ok(()),
+            ValueChange::Update(value) => Some(value),
             // spec: value-entities.delete-removes
-            Change::Delete => journal.put_value(entity, None).await,
-        }
+            ValueChange::Delete => None,
+        };
+        let is_there = value.is_some();
+        let position = journal.put(entity, *version, value).await?;
+        *version = if is_there { position } else { Position(0) };
+        Ok(())
     }
 }
 
-impl From<ValueEntityReply> for Reply<Change> {
+impl From<ValueEntityReply> for EntityReply<ValueChange> {
     fn from(reply: ValueEntityReply) -> Self {
         let action = reply.client_action.and_then(|action| action.action);
         let effects = reply.side_effects;
         Self {
             command_id: reply.command_id,
             consequences: action.map(|action| Consequences { effects, action }),
-            change: reply.state_action.map_or(Change::None, Change::from),
+            change: reply
+                .state_action
+                .map_or(ValueChange::None, ValueChange::from),
         }
     }
 }
 
-impl From<StateAction> for Change {
+impl From<StateAction> for ValueChange {
     fn from(state_action: StateAction) -> Self {
         match state_action.action {
             Some(ActionMember::Update(Update { value: Some(value) })) => Self::Update(value),
@@ -154,7 +161,7 @@ impl From<StateAction> for Change {
     }
 }
 
-impl super::Change for Change {
+impl Change for ValueChange {
     fn is_none(&self) -> bool {
         *self == Self::None
     }

@@ -5,14 +5,20 @@
 //! and to tell a stream that was reset from a connection that was lost.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::StatusCode;
+use prost::Message;
 use tonic::{Code, Status};
 
 use super::connection::Permit;
+
+/// How long a call may take, as gRPC says it.
+pub const GRPC_TIMEOUT: &str = "grpc-timeout";
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// What precedes each message: a flag for compression, and the length.
 const PREFIX: usize = 5;
@@ -49,11 +55,87 @@ impl Call {
             sender: Sender(sender),
             receiver: Receiver {
                 phase: Phase::Headers(response),
-                messages: Messages::new(max_message_size),
+                messages: Cutter::new(max_message_size),
                 permit: None,
             },
             _permit: permit,
         }
+    }
+}
+
+impl Permit {
+    /// Opens the stream: a gRPC call to this path.
+    pub async fn open(self, path: &str, timeout: Option<Duration>) -> Result<Call, String> {
+        let connection = &self.0;
+        let mut request = http::Request::post(format!("http://{}{path}", connection.authority))
+            .version(http::Version::HTTP_2)
+            .header(http::header::CONTENT_TYPE, "application/grpc")
+            .header(http::header::TE, "trailers")
+            .header(http::header::USER_AGENT, USER_AGENT);
+        if let Some(timeout) = timeout {
+            request = request.header(GRPC_TIMEOUT, timeout_text(timeout));
+        }
+        let request = request.body(()).map_err(|error| error.to_string())?;
+        let opened = async {
+            let mut requests = connection.requests.clone().ready().await?;
+            requests.send_request(request, false)
+        };
+        let (response, sender) = opened.await.map_err(|error| {
+            // Nobody else need try: it is closed, or about to be.
+            connection.close();
+            error.to_string()
+        })?;
+        let max = connection.max_message_size;
+        Ok(Call::new(sender, response, self, max))
+    }
+
+    /// A unary call; the answer, or why there is none.
+    pub async fn unary<A: Message + Default>(
+        self,
+        path: &str,
+        request: &impl Message,
+    ) -> Result<A, String> {
+        let mut call = self.open(path, None).await?;
+        let mut frame = Frame::new(request.encoded_len());
+        request
+            .encode(frame.head())
+            .map_err(|error| error.to_string())?;
+        call.sender
+            .send(frame)
+            .await
+            .map_err(|error| error.to_string())?;
+        call.sender.half_close();
+        let answer = match call.receiver.next().await {
+            Incoming::Message(answer) => answer,
+            Incoming::End(end) => return Err(format!("{path} wasn't answered: {end}")),
+        };
+        match call.receiver.next().await {
+            Incoming::End(End::Status(status)) if status.code() == tonic::Code::Ok => {}
+            Incoming::End(end) => return Err(format!("{path} failed: {end}")),
+            Incoming::Message(_) => return Err(format!("{path} was answered twice")),
+        }
+        A::decode(answer).map_err(|error| format!("the answer of {path} can't be decoded: {error}"))
+    }
+}
+
+/// A `grpc-timeout`: a number of at most eight digits, and its unit.
+fn timeout_text(timeout: Duration) -> String {
+    const MOST: u128 = 99_999_999;
+    let nanos = timeout.as_nanos();
+    let units = [
+        (1_000_000_000, 'S'),
+        (1_000_000, 'm'),
+        (1_000, 'u'),
+        (1, 'n'),
+    ];
+    let exact = units
+        .iter()
+        .find(|(unit, _)| nanos.is_multiple_of(*unit) && nanos / unit <= MOST);
+    // Else as exact as eight digits are.
+    let coarser = || units.iter().rfind(|(unit, _)| nanos / unit <= MOST);
+    match exact.or_else(coarser) {
+        Some((unit, letter)) => format!("{}{letter}", nanos / unit),
+        None => format!("{}H", (nanos / 3_600_000_000_000).min(MOST)),
     }
 }
 
@@ -218,7 +300,7 @@ impl End {
 /// The receiving side of a [`Call`].
 pub struct Receiver {
     phase: Phase,
-    messages: Messages,
+    messages: Cutter,
     /// Of a call that was split.
     permit: Option<Permit>,
 }
@@ -289,7 +371,7 @@ async fn trailers(body: &mut RecvStream) -> End {
 }
 
 /// Cuts what was received into messages. A message that arrived in one piece isn't copied.
-struct Messages {
+struct Cutter {
     max_size: usize,
     /// What was received and not cut yet.
     data: Bytes,
@@ -297,7 +379,7 @@ struct Messages {
     partial: BytesMut,
 }
 
-impl Messages {
+impl Cutter {
     fn new(max_size: usize) -> Self {
         Self {
             max_size,

@@ -8,12 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Ping, PingPong};
-use http::HeaderValue;
-use prost::Message;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-use super::call::{Call, End, Frame, Incoming};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,9 +21,9 @@ const FRAME_BUDGET: usize = 1 << 30;
 
 /// A connection to the user function.
 pub struct Connection {
-    requests: SendRequest<Bytes>,
-    authority: String,
-    max_message_size: usize,
+    pub(super) requests: SendRequest<Bytes>,
+    pub(super) authority: String,
+    pub(super) max_message_size: usize,
     streams: AtomicUsize,
     closed: AtomicBool,
 }
@@ -40,7 +36,7 @@ impl fmt::Debug for Connection {
 }
 
 /// The right to one stream on a connection.
-pub struct Permit(Arc<Connection>);
+pub struct Permit(pub(super) Arc<Connection>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
@@ -82,7 +78,8 @@ impl Connection {
         self.closed.load(Ordering::Acquire)
     }
 
-    fn close(&self) {
+    /// Nothing more is to be opened here.
+    pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
@@ -96,65 +93,6 @@ impl Connection {
         let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
         self.streams.fetch_update(set, fetch, claim).ok()?;
         Some(Permit(Arc::clone(self)))
-    }
-}
-
-/// How long a call may take, as gRPC says it.
-pub const GRPC_TIMEOUT: &str = "grpc-timeout";
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-
-impl Permit {
-    /// Opens the stream: a gRPC call to this path.
-    pub async fn open(self, path: &str, timeout: Option<&HeaderValue>) -> Result<Call, String> {
-        let connection = &self.0;
-        let mut request = http::Request::post(format!("http://{}{path}", connection.authority))
-            .version(http::Version::HTTP_2)
-            .header(http::header::CONTENT_TYPE, "application/grpc")
-            .header(http::header::TE, "trailers")
-            .header(http::header::USER_AGENT, USER_AGENT);
-        if let Some(timeout) = timeout {
-            request = request.header(GRPC_TIMEOUT, timeout);
-        }
-        let request = request.body(()).map_err(|error| error.to_string())?;
-        let opened = async {
-            let mut requests = connection.requests.clone().ready().await?;
-            requests.send_request(request, false)
-        };
-        let (response, sender) = opened.await.map_err(|error| {
-            // Nobody else need try: it is closed, or about to be.
-            connection.close();
-            error.to_string()
-        })?;
-        let max = connection.max_message_size;
-        Ok(Call::new(sender, response, self, max))
-    }
-
-    /// A unary call; the answer, or why there is none.
-    pub async fn unary<A: Message + Default>(
-        self,
-        path: &str,
-        request: &impl Message,
-    ) -> Result<A, String> {
-        let mut call = self.open(path, None).await?;
-        let mut frame = Frame::new(request.encoded_len());
-        request
-            .encode(frame.head())
-            .map_err(|error| error.to_string())?;
-        call.sender
-            .send(frame)
-            .await
-            .map_err(|error| error.to_string())?;
-        call.sender.half_close();
-        let answer = match call.receiver.next().await {
-            Incoming::Message(answer) => answer,
-            Incoming::End(end) => return Err(format!("{path} wasn't answered: {end}")),
-        };
-        match call.receiver.next().await {
-            Incoming::End(End::Status(status)) if status.code() == tonic::Code::Ok => {}
-            Incoming::End(end) => return Err(format!("{path} failed: {end}")),
-            Incoming::Message(_) => return Err(format!("{path} was answered twice")),
-        }
-        A::decode(answer).map_err(|error| format!("the answer of {path} can't be decoded: {error}"))
     }
 }
 

@@ -1,42 +1,40 @@
-//! The journal on disk: what was acknowledged is there after the process was killed.
+//! The log on disk: what was acknowledged is there after the process was killed.
 //!
-//! Entities queue what they write; one thread, the `Committer`, takes all that waits, checks it,
+//! Entities queue what they write; one thread, the committer, takes all that waits, checks it,
 //! writes it as one transaction with one sync, and only then acknowledges each. The more entities
 //! write at once, the more share a sync. Reads go past it.
 //!
-//! Three keyspaces: `events` maps an entity and a sequence number to an event, `snapshots` an
-//! entity to its latest snapshot, `values` an entity to its value. An entity is written as its two
-//! ids, each after its length, so that no entity's keys begin with those of another, and a history
-//! is one range of neighbouring keys.
+//! A directory is audited before the engine opens it, and the position of its last write is held
+//! against the one that was acknowledged: what is damaged is refused, for the engine would go on
+//! without it.
 
-use std::collections::HashMap;
+mod audit;
+mod committer;
+mod log;
+mod mark;
+mod store;
+
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, oneshot};
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Append, Chunk, EntityRef, History, Journal, JournalError, Snapshot, Stored};
+use super::claims::only;
+use super::{
+    Chunk, EntityRef, Epoch, History, LogError, Owner, Position, Shard, ShardLog, Stored, Tail,
+    Versioned, Write,
+};
+use audit::Unfit;
+use committer::{Committer, Done, Job, SharedState};
+use mark::{Mark, Marked};
+use store::{EntityKey, Store};
 
-/// How many writes share a transaction at most.
-const BATCH: usize = 1024;
-/// When a chunk of a history is full.
-const CHUNK_EVENTS: usize = 256;
-/// The same by size; the last event may exceed it.
-const CHUNK_BYTES: usize = 1 << 20;
-/// Read cache; entities read their history once, so little is gained by more.
-const CACHE_BYTES: u64 = 16 << 20;
-/// What is kept in memory and replayed when opening: small, so that opening is fast.
-const MEMTABLE_BYTES: u64 = 8 << 20;
-/// The smallest write-ahead log that the engine allows.
-const LOG_BYTES: u64 = 64 << 20;
-/// Of how many entities the committer remembers the last sequence number.
-const REMEMBERED: usize = 100_000;
-/// The longest key that the engine takes.
-const MAX_KEY_BYTES: usize = u16::MAX as usize;
+/// The engine's lock file.
+const LOCK: &str = "lock";
 
 /// The data directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,21 +45,70 @@ pub enum OpenError {
          stop that one, or choose another with --data-dir", .0.display()
     )]
     Locked(PathBuf),
-    /// It can't be made, read or written, or it holds something else.
-    #[error(
-        "the data directory {} can't be opened: {reason}; \
-         choose another with --data-dir", directory.display()
-    )]
+    /// It can't be made, read or written.
+    #[error("the data directory {} can't be opened: {reason}", directory.display())]
     Unusable {
         /// Which one.
         directory: PathBuf,
         /// What the system, or the engine, says.
         reason: String,
     },
+    /// What is in it is of an older format.
+    #[error(
+        "the data directory {} has events or values in format 1; this proxy has format 2, which \
+         keeps their order as well, and can't convert them. Serve it with the proxy that wrote it, \
+         or begin with an empty directory", .0.display()
+    )]
+    Format(PathBuf),
+    /// Something that was stored there is missing or can't be read.
+    #[error(
+        "the data directory {} is damaged: {reason}. \
+         It isn't served, because writes that were acknowledged would be missing from then on. \
+         Keep it as it is, and restore one that is whole", directory.display()
+    )]
+    Damaged {
+        /// Which one.
+        directory: PathBuf,
+        /// What was found, and in which file.
+        reason: String,
+    },
 }
 
-/// Histories on disk.
-pub struct DurableJournal {
+impl OpenError {
+    /// What the engine said about a directory, and whether there was something in it before.
+    fn of(directory: &Path, error: fjall::Error, was_there: bool) -> Self {
+        let directory = directory.to_owned();
+        let unusable = |reason: String| Self::Unusable {
+            directory: directory.clone(),
+            reason,
+        };
+        match error {
+            fjall::Error::Locked => Self::Locked(directory),
+            fjall::Error::Io(error) if was_there => unusable(error.to_string()),
+            fjall::Error::Io(error) => unusable(format!("{error}; choose another with --data-dir")),
+            fjall::Error::InvalidVersion(version) => unusable(format!(
+                "it is of another version of the storage engine's format ({version:?})"
+            )),
+            other => Self::Damaged {
+                reason: other.to_string(),
+                directory,
+            },
+        }
+    }
+
+    /// What the audit of a directory found.
+    fn unfit(directory: &Path, unfit: Unfit) -> Self {
+        let (directory, reason) = (directory.to_owned(), unfit.to_string());
+        match unfit {
+            Unfit::Damaged { .. } => Self::Damaged { directory, reason },
+            Unfit::Unreadable { .. } => Self::Unusable { directory, reason },
+        }
+    }
+}
+
+/// A log with one shard, on disk.
+pub struct DurableLog {
+    state: SharedState,
     /// Nothing once it is closed.
     open: Mutex<Option<Open>>,
 }
@@ -69,44 +116,49 @@ pub struct DurableJournal {
 struct Open {
     store: Store,
     /// Not bounded: an entity waits for one write before it begins another.
-    writes: mpsc::UnboundedSender<Queued>,
+    jobs: mpsc::UnboundedSender<Job>,
     committer: JoinHandle<()>,
+    /// Closed when the committer has come to an end.
+    alive: watch::Receiver<()>,
 }
 
-impl std::fmt::Debug for DurableJournal {
+impl std::fmt::Debug for DurableLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DurableJournal").finish_non_exhaustive()
+        f.debug_struct("DurableLog").finish_non_exhaustive()
     }
 }
 
-impl DurableJournal {
-    /// Opens the journal in this directory, which is made if need be. It takes as long as the disk
+impl DurableLog {
+    /// Opens the log in this directory, which is made if need be. It takes as long as the disk
     /// does, so not on a thread that others wait for.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let unusable = |reason: String| OpenError::Unusable {
-            directory: directory.to_owned(),
-            reason,
-        };
-        let store = Store::open(directory).map_err(|error| match error {
-            fjall::Error::Locked => OpenError::Locked(directory.to_owned()),
-            fjall::Error::Io(error) => unusable(error.to_string()),
-            other => unusable(other.to_string()),
-        })?;
-        let (writes, queue) = mpsc::unbounded_channel();
-        let committer = Committer {
-            store: store.clone(),
-            last_sequences: HashMap::new(),
-        };
+        let was_there = audit::has_store(directory);
+        let failed = |error| OpenError::of(directory, error, was_there);
+        let marked = audited(directory)?;
+        let store = Store::open(directory, marked.is_some()).map_err(failed)?;
+        let store = store.ok_or_else(|| OpenError::Format(directory.to_owned()))?;
+        let acknowledged = marked.as_ref().map_or(0, |marked| marked.writes);
+        let (epoch, head) = whole(directory, &store, acknowledged)?;
+        let mark = mark(directory, marked).map_err(|error| failed(error.into()))?;
+        let state = SharedState::new(epoch, head);
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let committer = Committer::new(store.clone(), state.clone(), mark, epoch, head);
+        let (lives, alive) = watch::channel(());
         let committer = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || committer.run(queue))
-            .map_err(|error| unusable(error.to_string()))?;
+            .spawn(move || {
+                committer.run(queue);
+                drop(lives);
+            })
+            .map_err(|error| failed(error.into()))?;
         let open = Open {
             store,
-            writes,
+            jobs,
             committer,
+            alive,
         };
         Ok(Self {
+            state,
             open: Mutex::new(Some(open)),
         })
     }
@@ -115,51 +167,78 @@ impl DurableJournal {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit(
-        &self,
-        entity: &EntityRef,
-        write: Write,
-    ) -> Result<oneshot::Receiver<Result<(), JournalError>>, JournalError> {
-        let (ack, acknowledged) = oneshot::channel();
-        let queued = Queued {
-            key: EntityKey::new(entity)?,
-            entity: entity.clone(),
-            write,
-            ack,
-        };
-        let open = self.lock();
-        let writes = &open.as_ref().ok_or_else(closed)?.writes;
-        writes.send(queued).map_err(|_| closed())?;
-        Ok(acknowledged)
-    }
-
-    fn write(&self, entity: &EntityRef, write: Write) -> Stored<'_, ()> {
-        let submitted = self.submit(entity, write);
-        async move { submitted?.await.map_err(|_| closed())? }.boxed()
+    fn submit<T: Send + 'static>(&self, job: impl FnOnce(Done<T>) -> Job) -> Stored<'_, T> {
+        let (done, answer) = oneshot::channel();
+        let jobs = self.lock().as_ref().map(|open| open.jobs.clone());
+        let submitted = jobs.is_some_and(|jobs| jobs.send(job(done)).is_ok());
+        async move {
+            if !submitted {
+                return Err(closed());
+            }
+            let cut_off = |_| LogError::Unknown("the journal's thread was cut off".to_owned());
+            answer.await.map_err(cut_off)?
+        }
+        .boxed()
     }
 
     fn query<T: Send + 'static>(
         &self,
-        entity: &EntityRef,
-        query: impl FnOnce(&Store, &EntityKey) -> Result<T, JournalError> + Send + 'static,
+        query: impl FnOnce(&Store) -> Result<T, LogError> + Send + 'static,
     ) -> Stored<'_, T> {
-        let prepared = EntityKey::new(entity).and_then(|key| {
-            let open = self.lock();
-            Ok((key, open.as_ref().ok_or_else(closed)?.store.clone()))
-        });
+        let store = self.lock().as_ref().map(|open| open.store.clone());
         async move {
-            let (key, store) = prepared?;
-            tokio::task::spawn_blocking(move || query(&store, &key))
+            let store = store.ok_or_else(closed)?;
+            tokio::task::spawn_blocking(move || query(&store))
                 .await
-                .map_err(|error| JournalError::Storage(error.to_string()))?
+                .map_err(|error| LogError::Failed(error.to_string()))?
         }
         .boxed()
     }
+
+    fn query_entity<T: Send + 'static>(
+        &self,
+        entity: &EntityRef,
+        query: impl FnOnce(&Store, &EntityKey) -> Result<T, LogError> + Send + 'static,
+    ) -> Stored<'_, T> {
+        let key = EntityKey::new(entity);
+        self.query(move |store| query(store, &key?))
+    }
+
+    /// What is in memory, as long as there is something behind it.
+    fn known<T: Send + 'static>(&self, known: Result<T, LogError>) -> Stored<'_, T> {
+        let is_open = self.lock().is_some();
+        let known = if is_open { known } else { Err(closed()) };
+        std::future::ready(known).boxed()
+    }
 }
 
-impl Journal for DurableJournal {
+impl ShardLog for DurableLog {
+    fn claim(&self, shard: Shard, owner: Owner) -> Stored<'_, Epoch> {
+        self.submit(|done| Job::Claim(shard, owner, done))
+    }
+
+    fn renew(&self, shard: Shard, epoch: Epoch) -> Stored<'_, ()> {
+        let checked = self.state.lock().claims.check(shard, epoch);
+        self.known(checked)
+    }
+
+    fn release(&self, shard: Shard, epoch: Epoch) -> Stored<'_, ()> {
+        let released = self.state.lock().claims.release(shard, epoch);
+        self.known(released)
+    }
+
+    fn head(&self, shard: Shard, epoch: Epoch) -> Stored<'_, Position> {
+        let state = self.state.lock();
+        let head = state.claims.check(shard, epoch).map(|()| state.head);
+        self.known(head)
+    }
+
+    fn append(&self, shard: Shard, epoch: Epoch, writes: Vec<Write>) -> Stored<'_, Vec<Position>> {
+        self.submit(|done| Job::Append(shard, epoch, writes, done))
+    }
+
     fn load<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, History> {
-        self.query(entity, |store, key| {
+        self.query_entity(entity, |store, key| {
             let snapshot = store.snapshot(key)?;
             let sequence = snapshot.as_ref().map_or(0, |snapshot| snapshot.sequence);
             let events = store.events(key, sequence)?;
@@ -167,20 +246,31 @@ impl Journal for DurableJournal {
         })
     }
 
-    fn events<'a>(&'a self, entity: &'a EntityRef, after: u64) -> Stored<'a, Chunk> {
-        self.query(entity, move |store, key| store.events(key, after))
+    fn replay<'a>(&'a self, entity: &'a EntityRef, after: u64) -> Stored<'a, Chunk> {
+        self.query_entity(entity, move |store, key| store.events(key, after))
     }
 
-    fn append<'a>(&'a self, entity: &'a EntityRef, after: u64, append: Append) -> Stored<'a, ()> {
-        self.write(entity, Write::Append { after, append })
+    fn value<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, Versioned> {
+        self.query_entity(entity, Store::value)
     }
 
-    fn value<'a>(&'a self, entity: &'a EntityRef) -> Stored<'a, Option<Bytes>> {
-        self.query(entity, |store, key| store.value(key))
+    fn tail(&self, shard: Shard, after: Position) -> Stored<'_, Tail> {
+        self.query(move |store| {
+            only(shard)?;
+            store.tail(shard, after)
+        })
     }
 
-    fn put_value<'a>(&'a self, entity: &'a EntityRef, value: Option<Bytes>) -> Stored<'a, ()> {
-        self.write(entity, Write::Value(value))
+    fn failed(&self) -> BoxFuture<'_, ()> {
+        let alive = self.lock().as_ref().map(|open| open.alive.clone());
+        async move {
+            match alive {
+                // Nothing is ever said on it.
+                Some(mut alive) => while alive.changed().await.is_ok() {},
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
     }
 
     /// Returns when everything that was queued is written.
@@ -188,211 +278,82 @@ impl Journal for DurableJournal {
         let Some(open) = self.lock().take() else {
             return;
         };
-        drop(open.writes);
+        drop(open.jobs);
         if open.committer.join().is_err() {
             tracing::error!("the journal's thread had panicked");
         }
     }
 }
 
-impl Drop for DurableJournal {
+impl Drop for DurableLog {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-/// An entity as the first part of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct EntityKey(Vec<u8>);
-
-impl EntityKey {
-    fn new(entity: &EntityRef) -> Result<Self, JournalError> {
-        let mut bytes = Vec::new();
-        for id in [&entity.persistence_id, &entity.id] {
-            bytes.extend_from_slice(&(id.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(id.as_bytes());
-        }
-        let length = bytes.len() + size_of::<u64>();
-        if length > MAX_KEY_BYTES {
-            return Err(JournalError::Storage(format!(
-                "the key of the entity has {length} bytes, and can't have more than {MAX_KEY_BYTES}"
-            )));
-        }
-        Ok(Self(bytes))
-    }
-
-    /// The key of an event.
-    fn event(&self, sequence: u64) -> Vec<u8> {
-        [self.0.as_slice(), &sequence.to_be_bytes()].concat()
-    }
+fn closed() -> LogError {
+    LogError::Failed("it is closed".to_owned())
 }
 
-/// What is on disk.
-#[derive(Clone)]
-struct Store {
-    database: Database,
-    events: Keyspace,
-    snapshots: Keyspace,
-    values: Keyspace,
+/// How often the shard was claimed and where its last write is, which is no earlier than it was
+/// acknowledged.
+fn whole(
+    directory: &Path,
+    store: &Store,
+    acknowledged: u64,
+) -> Result<(Epoch, Position), OpenError> {
+    let damaged = |reason: String| OpenError::Damaged {
+        directory: directory.to_owned(),
+        reason,
+    };
+    let (epoch, head) = store
+        .shard(Shard::ONLY)
+        .map_err(|error| damaged(error.to_string()))?;
+    if acknowledged > head.0 {
+        return Err(damaged(format!(
+            "{acknowledged} writes were acknowledged, and the last that is there is number {}: \
+             a log was cut off, or is one of before",
+            head.0
+        )));
+    }
+    Ok((epoch, head))
 }
 
-impl Store {
-    fn open(directory: &Path) -> fjall::Result<Self> {
-        let database = Database::builder(directory)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(LOG_BYTES)
-            .worker_threads(1)
-            .open()?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        Ok(Self {
-            events: database.keyspace("events", options)?,
-            snapshots: database.keyspace("snapshots", options)?,
-            values: database.keyspace("values", options)?,
-            database,
-        })
-    }
-
-    fn last_sequence(&self, key: &EntityKey) -> Result<u64, JournalError> {
-        let Some(last) = self.events.prefix(&key.0).next_back() else {
-            return Ok(0);
-        };
-        let key = last.key().map_err(storage)?;
-        let sequence = key.last_chunk().ok_or_else(damaged)?;
-        Ok(u64::from_be_bytes(*sequence))
-    }
-
-    fn events(&self, key: &EntityKey, after: u64) -> Result<Chunk, JournalError> {
-        let range = key.event(after.saturating_add(1))..=key.event(u64::MAX);
-        let mut chunk = Chunk::default();
-        let mut bytes = 0;
-        for entry in self.events.range(range) {
-            if chunk.events.len() == CHUNK_EVENTS || bytes >= CHUNK_BYTES {
-                chunk.more = true;
-                break;
-            }
-            let event = entry.value().map_err(storage)?;
-            bytes += event.len();
-            chunk.events.push(Bytes::copy_from_slice(&event));
+/// The file that says what is in a directory; it is made when all of that is there.
+fn mark(directory: &Path, marked: Option<Marked>) -> std::io::Result<Mark> {
+    let marked = match marked {
+        Some(marked) => marked,
+        None => {
+            let marked = Marked {
+                keyspaces: audit::keyspaces(directory)?,
+                writes: 0,
+            };
+            marked.make(directory)?;
+            marked
         }
-        Ok(chunk)
-    }
-
-    fn snapshot(&self, key: &EntityKey) -> Result<Option<Snapshot>, JournalError> {
-        let Some(value) = self.snapshots.get(&key.0).map_err(storage)? else {
-            return Ok(None);
-        };
-        let (sequence, state) = value.split_first_chunk().ok_or_else(damaged)?;
-        Ok(Some(Snapshot {
-            sequence: u64::from_be_bytes(*sequence),
-            state: Bytes::copy_from_slice(state),
-        }))
-    }
-
-    fn value(&self, key: &EntityKey) -> Result<Option<Bytes>, JournalError> {
-        let value = self.values.get(&key.0).map_err(storage)?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
-    }
+    };
+    marked.open(directory)
 }
 
-fn closed() -> JournalError {
-    JournalError::Storage("it is closed".to_owned())
-}
-
-fn damaged() -> JournalError {
-    JournalError::Storage("an entry is damaged".to_owned())
-}
-
-fn storage(error: fjall::Error) -> JournalError {
-    JournalError::Storage(error.to_string())
-}
-
-/// What is to be written.
-enum Write {
-    /// Events, after the one with this sequence number.
-    Append { after: u64, append: Append },
-    /// A value, or that there is none.
-    Value(Option<Bytes>),
-}
-
-/// A write that waits, and whom to tell.
-struct Queued {
-    key: EntityKey,
-    entity: EntityRef,
-    write: Write,
-    ack: oneshot::Sender<Result<(), JournalError>>,
-}
-
-/// The one that writes.
-struct Committer {
-    store: Store,
-    /// With the appends of the transaction under way; read from disk when missing.
-    last_sequences: HashMap<EntityKey, u64>,
-}
-
-impl Committer {
-    fn run(mut self, mut queue: mpsc::UnboundedReceiver<Queued>) {
-        let mut waiting = Vec::with_capacity(BATCH);
-        while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
-            self.commit(waiting.drain(..));
-        }
+/// Audits a directory, and tells what it says of itself; nothing where it isn't complete, or of
+/// the format before.
+fn audited(directory: &Path) -> Result<Option<Marked>, OpenError> {
+    let unfit = |unfit| OpenError::unfit(directory, unfit);
+    let marked = Marked::read(directory).map_err(unfit)?;
+    if marked.is_none() && !audit::has_store(directory) {
+        return Ok(None);
     }
-
-    fn commit(&mut self, waiting: impl Iterator<Item = Queued>) {
-        let batch = self.store.database.batch();
-        let mut batch = batch.durability(Some(PersistMode::SyncData));
-        let mut acks = Vec::new();
-        for queued in waiting {
-            match self.stage(&mut batch, &queued) {
-                Ok(()) => acks.push(queued.ack),
-                // An entity that has gone meanwhile doesn't need to know; so below.
-                Err(error) => drop(queued.ack.send(Err(error))),
-            }
-        }
-        let outcome = batch.commit().map_err(storage);
-        if outcome.is_err() || self.last_sequences.len() > REMEMBERED {
-            self.last_sequences.clear();
-        }
-        for ack in acks {
-            drop(ack.send(outcome.clone()));
-        }
+    // Somebody who writes meanwhile would look like damage.
+    let lock = File::open(directory.join(LOCK));
+    if let Ok(Err(TryLockError::WouldBlock)) = lock.as_ref().map(File::try_lock) {
+        return Err(OpenError::Locked(directory.to_owned()));
     }
-
-    fn stage(&mut self, batch: &mut OwnedWriteBatch, queued: &Queued) -> Result<(), JournalError> {
-        let key = &queued.key;
-        let (after, append) = match &queued.write {
-            Write::Append { after, append } => (*after, append),
-            Write::Value(Some(value)) => {
-                batch.insert(&self.store.values, &*key.0, &**value);
-                return Ok(());
-            }
-            Write::Value(None) => {
-                batch.remove(&self.store.values, &*key.0);
-                return Ok(());
-            }
-        };
-        let mut last = self.last_sequence(key)?;
-        if last != after {
-            return Err(JournalError::Conflict {
-                entity: queued.entity.clone(),
-                sequence: after + 1,
-            });
-        }
-        for event in &append.events {
-            last += 1;
-            batch.insert(&self.store.events, key.event(last), &**event);
-        }
-        if let Some(state) = &append.snapshot {
-            let value = [&last.to_be_bytes(), &**state].concat();
-            batch.insert(&self.store.snapshots, &*key.0, value);
-        }
-        self.last_sequences.insert(key.clone(), last);
-        Ok(())
+    if let Some(marked) = &marked {
+        audit::check_complete(directory, &marked.keyspaces).map_err(unfit)?;
     }
-
-    fn last_sequence(&self, key: &EntityKey) -> Result<u64, JournalError> {
-        match self.last_sequences.get(key) {
-            Some(last) => Ok(*last),
-            None => self.store.last_sequence(key),
-        }
-    }
+    audit::check_logs(directory).map_err(unfit)?;
+    Ok(marked)
 }
+
+#[cfg(test)]
+mod tests;

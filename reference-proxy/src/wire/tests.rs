@@ -2,9 +2,10 @@
 
 use cloudstate_protocol::cloudstate as generated;
 use cloudstate_protocol::cloudstate::metadata_entry::Value;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use prost_types::Any;
 
+use super::metadata::metadata_of;
 use super::*;
 
 fn any(type_url: &str, value: &[u8]) -> Any {
@@ -24,7 +25,7 @@ fn metadata(entries: &[(&str, &str)]) -> generated::Metadata {
     }
 }
 
-fn decoded(command: &Command<'_>) -> generated::Command {
+fn decoded(command: &CommandFrame<'_>) -> generated::Command {
     use cloudstate_protocol::eventsourced::EventSourcedStreamIn;
     use cloudstate_protocol::eventsourced::event_sourced_stream_in::Message as In;
     let sent = EventSourcedStreamIn::decode(&*command.frame(3).message()).unwrap();
@@ -40,7 +41,7 @@ fn a_command_is_read_back_whatever_its_size() {
         let value = Bytes::from(vec![7; length]);
         let passed_on = metadata(&[("k", "v"), ("k", "")]);
         let encoded = Bytes::from(passed_on.encode_to_vec());
-        let command = Command {
+        let command = CommandFrame {
             entity_id: "é",
             id: 300,
             name: "Process",
@@ -62,7 +63,7 @@ fn a_command_is_read_back_whatever_its_size() {
 
 fn sent_with(headers: HeaderMap) -> Option<generated::Metadata> {
     let metadata = metadata_of(&headers);
-    let command = Command {
+    let command = CommandFrame {
         entity_id: "a",
         id: 1,
         name: "Process",

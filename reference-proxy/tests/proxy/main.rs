@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod actions;
+mod door;
 mod function;
 mod lifetime;
 mod lost;
@@ -26,9 +27,9 @@ use cloudstate_protocol::tck::model::{
     Effect, Emit, Fail, Forward, Request, RequestAction, Response,
 };
 use cloudstate_reference_proxy::config::Config;
-use cloudstate_reference_proxy::journal::Journal;
-use cloudstate_reference_proxy::journal::memory::MemoryJournal;
-use cloudstate_reference_proxy::serve;
+use cloudstate_reference_proxy::journal::ShardLog;
+use cloudstate_reference_proxy::journal::memory::MemoryLog;
+use cloudstate_reference_proxy::{Parts, serve};
 use function::{Function, Setup};
 use tokio::sync::oneshot;
 use tonic::transport::Channel;
@@ -44,11 +45,11 @@ struct Proxy {
 
 impl Proxy {
     async fn start(function: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
-        Self::start_with(Arc::new(MemoryJournal::default()), function, change).await
+        Self::start_with(Arc::new(MemoryLog::default()), function, change).await
     }
 
     async fn start_with(
-        journal: Arc<dyn Journal>,
+        log: Arc<dyn ShardLog>,
         function: SocketAddr,
         change: impl FnOnce(&mut Config),
     ) -> Self {
@@ -63,7 +64,12 @@ impl Proxy {
         let stopped = tokio::spawn(async move {
             let ready = |address| ready.send(address).unwrap();
             let stopping = async { drop(stopping.await) };
-            serve(config, journal, ready, stopping).await.unwrap();
+            let parts = Parts {
+                config,
+                log,
+                doors: vec![Box::new(|router| Box::new(door::Plain(Arc::clone(router))))],
+            };
+            serve(parts, ready, stopping).await.unwrap();
         });
         let address = address.await.unwrap();
         let channel = Channel::from_shared(format!("http://{address}"))
@@ -479,11 +485,16 @@ async fn a_refused_specification_is_reported_and_asked_for_again() {
         function: address,
         ..Config::default()
     };
-    let journal = Arc::new(MemoryJournal::default());
+    let log = Arc::new(MemoryLog::default());
     let (stop, stopping) = oneshot::channel::<()>();
     let proxy = tokio::spawn(async move {
         let never = |_| panic!("it must not listen");
-        serve(config, journal, never, async { drop(stopping.await) }).await
+        let parts = Parts {
+            config,
+            log,
+            doors: Vec::new(),
+        };
+        serve(parts, never, async { drop(stopping.await) }).await
     });
     let seen = function.until(|seen| seen.discoveries.len() >= 3).await;
     assert_eq!(seen.reports.len(), 1);

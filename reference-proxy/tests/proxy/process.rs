@@ -9,6 +9,7 @@ use cloudstate_protocol::tck::model::valueentity::value_entity_tck_model_client:
 use cloudstate_protocol::tck::model::valueentity::{
     Delete, RequestAction as ValueEntityRequestAction, Update,
 };
+use cloudstate_reference_proxy::journal::durable::DurableLog;
 
 use super::*;
 
@@ -254,4 +255,19 @@ async fn an_address_that_is_taken_is_named() {
     drop(listener);
     assert_eq!(code, Some(1));
     assert!(text.contains(&taken), "{text}");
+}
+
+#[test]
+fn a_damaged_data_directory_is_not_served_and_what_is_missing_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    DurableLog::open(data.path()).unwrap().close();
+    std::fs::remove_file(data.path().join("keyspaces/1/current")).unwrap();
+    let data_dir = format!("--data-dir={}", data.path().display());
+    let (code, text) = run(&["--journal", "durable", &data_dir]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("is damaged"), "{text}");
+    assert!(
+        text.contains("keyspaces/1/current: it is missing"),
+        "{text}"
+    );
 }

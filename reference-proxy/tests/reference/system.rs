@@ -1,16 +1,16 @@
 //! The reference proxy before the kit's own model function: what the conformance tests certify.
 
-use cloudstate_tck::system::{Party, System};
+use cloudstate_tck::system::{PartyConfig, System};
 use std::net::TcpListener;
 
 /// The function serves until the test ends; the proxy is started by the kit.
 pub fn reference() -> std::io::Result<System> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
-    let function = Party {
+    let function = PartyConfig {
         address: Some(listener.local_addr()?),
         streams: Some(64),
-        ..Party::default()
+        ..PartyConfig::default()
     };
     std::thread::spawn(move || -> std::io::Result<()> {
         tokio::runtime::Runtime::new()?.block_on(async {
@@ -37,7 +37,7 @@ pub fn reference() -> std::io::Result<System> {
     Ok(System {
         name: "reference".to_owned(),
         function: Some(function),
-        proxy: Some(Party::started_by(command.map(str::to_owned).to_vec())),
+        proxy: Some(PartyConfig::started_by(command.map(str::to_owned).to_vec())),
         features: vec!["durable".to_owned()],
         folder: env!("CARGO_MANIFEST_DIR").into(),
         ..System::default()

@@ -1,19 +1,47 @@
 //! What a chart announces instead of the kit's own entity spec.
 
-use crate::scenario::message::{self, Scope};
+use crate::scenario::message::{self, MessageError, Scope};
 use crate::services::descriptor_pool;
 use crate::yaml::{Node, Value};
 use cloudstate_protocol::cloudstate::{Entity, EntitySpec};
 use cloudstate_protocol::descriptors::descriptor_set_of;
+use prost::DecodeError;
+use std::fmt;
+
+/// Why what a chart has as a spec can't be announced.
+#[derive(Debug)]
+pub enum SpecError {
+    /// Nothing is written.
+    Empty,
+    /// It isn't written like an entity spec.
+    Message(MessageError),
+    /// The kit's descriptors have no such message.
+    Unknown,
+    /// It doesn't fit the message; the kit's descriptors and its types differ.
+    Type(DecodeError),
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpecError::Empty => f.write_str("it is empty"),
+            SpecError::Unknown => f.write_str("no such message"),
+            SpecError::Message(error) => write!(f, "{error}"),
+            SpecError::Type(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for SpecError {}
 
 /// A spec as written over the kit's: fields that it has replace the kit's, one by one at the top and in the service
 /// info.
 ///
 /// # Errors
 /// It isn't an entity spec.
-pub fn laid_over(node: &Node, mut spec: EntitySpec) -> Result<EntitySpec, String> {
+pub fn overlay(node: &Node, mut spec: EntitySpec) -> Result<EntitySpec, SpecError> {
     if matches!(&node.value, Value::Null) {
-        return Err("it is empty".to_owned());
+        return Err(SpecError::Empty);
     }
     let bindings = Default::default();
     let scope = Scope {
@@ -22,9 +50,9 @@ pub fn laid_over(node: &Node, mut spec: EntitySpec) -> Result<EntitySpec, String
     };
     let descriptor = descriptor_pool()
         .get_message_by_name("cloudstate.EntitySpec")
-        .ok_or("no such message")?;
-    let written = message::build(node, &descriptor, &scope).map_err(|error| error.to_string())?;
-    let written: EntitySpec = written.transcode_to().map_err(|error| error.to_string())?;
+        .ok_or(SpecError::Unknown)?;
+    let written = message::build(node, &descriptor, &scope).map_err(SpecError::Message)?;
+    let written: EntitySpec = written.transcode_to().map_err(SpecError::Type)?;
     let has = |node: &Node, key: &str| node.get(key).is_some();
     if has(node, "proto") {
         spec.proto = written.proto;

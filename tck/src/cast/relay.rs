@@ -1,8 +1,9 @@
 //! A relay stands before a party and applies the rules of a mutant to what passes.
 
-use crate::mutant::{Direction, Passing, Rule, Way};
+use crate::mutant::{Direction, Filter, Passing, Rule};
 use crate::system::Port;
-use crate::wire::{self, Called, Connection, Event, Receiver, Sender};
+use crate::tasks::Panics;
+use crate::wire::{self, Connection, Event, IncomingCall, Receiver, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
+    panics: Panics,
     _serving: tokio::task::JoinSet<()>,
 }
 
@@ -30,13 +32,16 @@ impl Relay {
         let listener = port.listen()?;
         let address = port.address();
         let rules = Arc::new(rules);
+        let panics = Panics::default();
         let mut serving = tokio::task::JoinSet::new();
+        let watched = panics.clone();
         serving.spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 tokio::select! {
                     Ok((stream, _)) = listener.accept() => {
-                        connections.spawn(connection(stream, target, call, back, rules.clone()));
+                        let relaying = connection(stream, target, call, back, rules.clone(), watched.clone());
+                        connections.spawn(watched.clone().watch(relaying));
                     }
                     Some(_) = connections.join_next() => {}
                     else => return,
@@ -45,6 +50,7 @@ impl Relay {
         });
         Ok(Relay {
             address,
+            panics,
             _serving: serving,
         })
     }
@@ -52,6 +58,11 @@ impl Relay {
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The first panic of what relays: what was seen since is not the parties' doing.
+    pub fn panic(&self) -> Option<String> {
+        self.panics.after(0)
     }
 }
 
@@ -62,6 +73,7 @@ async fn connection(
     call: Direction,
     back: Direction,
     rules: Arc<Vec<Rule>>,
+    panics: Panics,
 ) {
     let Ok(there) = Connection::open(target).await else {
         return;
@@ -76,9 +88,10 @@ async fn connection(
             biased;
             () = &mut serving => return,
             Some(called) = incoming.recv() => {
-                relaying.spawn(relay(called, there.clone(), call, back, rules.clone()));
+                let one = relay(called, there.clone(), call, back, rules.clone());
+                relaying.spawn(panics.clone().watch(one));
             }
-            Some(joined) = relaying.join_next() => lost.extend(joined.ok().flatten()),
+            Some(joined) = relaying.join_next() => lost.extend(joined.ok().flatten().flatten()),
             // What came before the loss still arrives.
             () = there.closed(), if relaying.is_empty() => return,
         }
@@ -87,13 +100,13 @@ async fn connection(
 
 /// Relays one call. What the caller was to be answered on is given back if the connection there was lost.
 async fn relay(
-    called: Called,
+    called: IncomingCall,
     target: Connection,
     call: Direction,
     back: Direction,
     rules: Arc<Vec<Rule>>,
 ) -> Option<Sender> {
-    let Called {
+    let IncomingCall {
         path,
         metadata,
         mut receiver,
@@ -101,7 +114,7 @@ async fn relay(
         mut begin,
     } = called;
     let (mut asks, mut answered) = target.call(&path, &metadata);
-    let (mut there, mut here) = (Way::new(call, &path), Way::new(back, &path));
+    let (mut there, mut here) = (Filter::new(call, &path), Filter::new(back, &path));
     let mut asking = true;
     loop {
         tokio::select! {

@@ -1,13 +1,17 @@
-//! What scenarios of one role share: where proxy and function are, the connections to them, the kit's own door,
+//! What scenarios of one role share: where proxy and function are, the connections to them, the kit's own endpoint,
 //! and the processes, if the kit started them.
 
-use super::door::Door;
+use super::endpoint::Endpoint;
+use crate::door::Door;
 use crate::party::Party;
 use crate::system::{Managed, StartError};
 use crate::wire::Connection;
+use crate::wire::door::{DoorConnection, connect};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -15,7 +19,10 @@ use tokio::sync::Mutex;
 #[derive(Debug)]
 pub struct Subject {
     address: SocketAddr,
+    /// To a function.
     connection: Mutex<Option<Connection>>,
+    /// To a proxy, by its doors.
+    doors: Mutex<BTreeMap<Door, Arc<dyn DoorConnection>>>,
     process: Option<Mutex<Managed>>,
     /// Removed when the subject is stopped.
     folder: Option<PathBuf>,
@@ -29,6 +36,7 @@ impl Subject {
         Subject {
             address,
             connection: Mutex::default(),
+            doors: Mutex::default(),
             process: None,
             folder: None,
             forgets: false,
@@ -42,6 +50,7 @@ impl Subject {
         Subject {
             address,
             connection: Mutex::default(),
+            doors: Mutex::default(),
             process,
             folder: None,
             forgets: false,
@@ -69,7 +78,21 @@ impl Subject {
         self.address
     }
 
-    /// A live connection, shared by the scenarios.
+    /// A live connection to a proxy by one of its doors, shared by the scenarios.
+    ///
+    /// # Errors
+    /// It doesn't accept one.
+    pub async fn by_door(&self, door: Door) -> io::Result<Arc<dyn DoorConnection>> {
+        let mut held = self.doors.lock().await;
+        if let Some(connection) = held.get(&door).filter(|held| !held.is_closed()) {
+            return Ok(connection.clone());
+        }
+        let connection = connect(door, self.address).await?;
+        held.insert(door, connection.clone());
+        Ok(connection)
+    }
+
+    /// A live connection to a function, shared by the scenarios.
     ///
     /// # Errors
     /// It doesn't accept one.
@@ -136,6 +159,15 @@ impl Subject {
     }
 }
 
+/// What is waited for when a party's process is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// That it accepts connections.
+    Accepts,
+    /// Nothing more than that it runs.
+    Started,
+}
+
 /// Where scenarios are played.
 #[derive(Debug, Default)]
 pub struct Stage {
@@ -144,15 +176,15 @@ pub struct Stage {
     /// The proxy under test.
     pub proxy: Option<Subject>,
     /// Where the kit is the function, or listens in.
-    pub door: Option<Door>,
+    pub endpoint: Option<Endpoint>,
     /// Held by the scenario whose actions' calls carry no id.
     pub actions: Mutex<()>,
 }
 
 impl Stage {
-    /// The kit's door, if this role has one.
-    pub fn door(&self) -> Option<&Door> {
-        self.door.as_ref()
+    /// Where the kit listens, if it does in this role.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.endpoint.as_ref()
     }
 
     /// The last lines that the subjects printed.
@@ -195,12 +227,14 @@ impl Stage {
         }
     }
 
-    /// A connection to the proxy's door.
+    /// A connection to the proxy by one of its doors.
     ///
     /// # Errors
     /// There is none.
-    pub async fn proxy(&self) -> io::Result<Connection> {
-        connection(self.proxy.as_ref(), "proxy").await
+    pub async fn proxy(&self, door: Door) -> io::Result<Arc<dyn DoorConnection>> {
+        existing(self.proxy.as_ref(), Party::Proxy)?
+            .by_door(door)
+            .await
     }
 
     /// A connection to the function.
@@ -208,47 +242,49 @@ impl Stage {
     /// # Errors
     /// There is none.
     pub async fn function(&self) -> io::Result<Connection> {
-        connection(self.function.as_ref(), "function").await
+        existing(self.function.as_ref(), Party::Function)?
+            .connection()
+            .await
     }
 
-    /// Kills the process of a party, if the kit started it. Where the kit is the function, it closes its door.
+    /// Kills the process of a party, if the kit started it. Where the kit is the function, it closes its endpoint.
     pub async fn kill(&self, party: Party) {
-        if let Some(door) = self.own_door(party) {
-            return door.close().await;
+        if let Some(own) = self.own_endpoint(party) {
+            return own.close().await;
         }
         if let Some(subject) = self.subject(party) {
             subject.kill().await;
         }
     }
 
-    /// Starts a party's process; `wait`: until it accepts connections.
+    /// Starts a party's process.
     ///
     /// # Errors
     /// It isn't the kit's to start, or it doesn't start in time.
     pub async fn start(
         &self,
         party: Party,
-        wait: bool,
+        until: Until,
         patience: Duration,
     ) -> Result<(), StartError> {
-        if let Some(door) = self.own_door(party) {
+        if let Some(own) = self.own_endpoint(party) {
             let closed = |error: io::Error| StartError::because(error.to_string());
-            return door.reopen().await.map_err(closed);
+            return own.reopen().await.map_err(closed);
         }
         let process = self.subject(party).and_then(|s| s.process.as_ref());
         let Some(process) = process else {
             return Err(StartError::not_managed(party));
         };
         let mut process = process.lock().await;
-        match wait {
-            true => process.accepts(patience).await,
-            false => process.start().await,
+        match until {
+            Until::Accepts => process.accepts(patience).await,
+            Until::Started => process.start().await,
         }
     }
 
-    fn own_door(&self, party: Party) -> Option<&Door> {
-        let kit = party == Party::Function && self.function.is_none();
-        self.door.as_ref().filter(|_| kit)
+    fn own_endpoint(&self, party: Party) -> Option<&Endpoint> {
+        let is_kit = party == Party::Function && self.function.is_none();
+        self.endpoint.as_ref().filter(|_| is_kit)
     }
 
     fn subject(&self, party: Party) -> Option<&Subject> {
@@ -260,11 +296,6 @@ impl Stage {
     }
 }
 
-async fn connection(subject: Option<&Subject>, party: &str) -> io::Result<Connection> {
-    match subject {
-        Some(subject) => subject.connection().await,
-        None => Err(io::Error::other(format!(
-            "there is no {party} in this role"
-        ))),
-    }
+fn existing(subject: Option<&Subject>, party: Party) -> io::Result<&Subject> {
+    subject.ok_or_else(|| io::Error::other(format!("there is no {party} in this role")))
 }

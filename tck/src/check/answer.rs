@@ -1,6 +1,7 @@
 //! What a function answers, what was replayed to it, and what the client gets.
 
 use crate::check::Checker;
+use crate::protocol::{StateContent, state_parts};
 use crate::scenario::Answer;
 use crate::services;
 use crate::status::STATUS;
@@ -36,36 +37,41 @@ impl Checker<'_> {
     fn state(&mut self, span: Span, answer: &Answer, method: Option<&MethodDescriptor>) {
         let service = method.map(MethodDescriptor::parent_service);
         let entity_type = service.and_then(|service| services::entity_type(service.full_name()));
-        let written = [
-            ("events", answer.events.as_ref().map(|node| node.span)),
-            ("snapshot", answer.snapshot.as_ref().map(|node| node.span)),
-            ("state", answer.state.as_ref().map(|node| node.span)),
-            ("delta", answer.delta.as_ref().map(|node| node.span)),
-            ("delete", answer.delete.then_some(span)),
-        ];
-        for (key, span) in written {
-            if let (Some(span), Some(entity_type)) = (span, entity_type)
-                && !entity_type.state_keys().contains(&key)
+        for (key, node) in &answer.state {
+            if let Some(entity_type) = entity_type
+                && !entity_type
+                    .state_parts()
+                    .iter()
+                    .any(|part| part.key == *key)
             {
-                let help = match entity_type.state_keys() {
-                    [] => "it has no state".to_owned(),
-                    keys => format!("allowed: {}", keys.join(", ")),
+                let keys: Vec<&str> = entity_type
+                    .state_parts()
+                    .iter()
+                    .map(|part| part.key)
+                    .collect();
+                let help = match keys.is_empty() {
+                    true => "it has no state".to_owned(),
+                    false => format!("allowed: {}", keys.join(", ")),
                 };
-                self.error(
-                    span,
-                    format!("{} answers with no {key}", entity_type.noun()),
-                    Some(help),
-                );
+                // A flag stands for nothing by itself.
+                let span = if matches!(node.value, Value::Bool(_)) {
+                    span
+                } else {
+                    node.span
+                };
+                let text = format!("{} answers with no {key}", entity_type.noun());
+                self.error(span, text, Some(help));
             }
-        }
-        if let Some(events) = &answer.events {
-            self.events(events);
-        }
-        for any in answer.snapshot.iter().chain(&answer.state) {
-            self.any(any);
-        }
-        if let Some(delta) = &answer.delta {
-            self.message(delta, "cloudstate.crdt.CrdtDelta");
+            match state_parts()
+                .iter()
+                .find(|part| part.key == *key)
+                .map(|part| part.content)
+            {
+                Some(StateContent::Any) => self.any(node),
+                Some(StateContent::Anys(holder)) => self.anys(key, node, holder),
+                Some(StateContent::Message(name)) => self.message(node, name),
+                Some(StateContent::Flag) | None => {}
+            }
         }
     }
 
@@ -84,9 +90,17 @@ impl Checker<'_> {
     }
 
     /// A list of payloads, in the notation of a field that holds such a list.
+    fn anys(&mut self, key: &'static str, list: &Node, holder: &str) {
+        let holding = Node::map(list.span, [(key, list.clone())]);
+        self.message(&holding, holder);
+    }
+
     fn events(&mut self, events: &Node) {
-        let holder = Node::map(events.span, [("events", events.clone())]);
-        self.message(&holder, "cloudstate.eventsourced.EventSourcedReply");
+        self.anys(
+            "events",
+            events,
+            "cloudstate.eventsourced.EventSourcedReply",
+        );
     }
 
     pub(super) fn replay(&mut self, replay: &Node, method: &MethodDescriptor) {

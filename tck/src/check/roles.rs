@@ -5,10 +5,11 @@ use crate::party::{Party, Role};
 use crate::protocol::EntityType;
 use crate::scenario::steps::each;
 use crate::scenario::{Call, Raw, Scenario, Step, StepKind};
+use crate::script::NotPlayable;
 use crate::services;
 
 /// In which roles a chart can be played, or why it can't.
-pub fn roles(scenario: &Scenario) -> Vec<(Role, Result<(), String>)> {
+pub fn roles(scenario: &Scenario) -> Vec<(Role, Result<(), NotPlayable>)> {
     Role::ALL
         .into_iter()
         .map(|role| (role, playable(scenario, role)))
@@ -36,18 +37,14 @@ pub fn needs(scenario: &Scenario, role: Role) -> Vec<String> {
     needs
 }
 
-fn playable(scenario: &Scenario, role: Role) -> Result<(), String> {
+fn playable(scenario: &Scenario, role: Role) -> Result<(), NotPlayable> {
     if let Some(party) = scenario.scripted
         && !role.kit_plays(party)
     {
-        return Err(format!(
-            "the {party} departs from the protocol on purpose, and here it is under test"
-        ));
+        return Err(NotPlayable::Departs(party));
     }
     if scenario.spec.is_some() && role != Role::Proxy {
-        return Err(
-            "the kit announces an entity spec of its own only to a proxy under test".to_owned(),
-        );
+        return Err(NotPlayable::OwnSpec);
     }
     let mut reason = None;
     each(&scenario.chart, &mut |step| {
@@ -56,57 +53,49 @@ fn playable(scenario: &Scenario, role: Role) -> Result<(), String> {
         }
     });
     if reason.is_none() && role != Role::Sdk && begins_with_a_history(scenario) {
-        reason = Some("the history that is replayed was never made".to_owned());
+        reason = Some(NotPlayable::NoHistory);
     }
     reason.map_or(Ok(()), Err)
 }
 
 /// Why a step can't be played.
-fn obstacle(scenario: &Scenario, step: &Step, role: Role) -> Option<String> {
+fn obstacle(scenario: &Scenario, step: &Step, role: Role) -> Option<NotPlayable> {
     let sdk = role == Role::Sdk;
-    let reason = match &step.kind {
+    match &step.kind {
         // What the kit is to a proxy under test can be gone, and come back.
         StepKind::Kill(Party::Function) | StepKind::Start(Party::Function)
             if role == Role::Proxy =>
         {
-            return None;
+            None
         }
         StepKind::Kill(party) | StepKind::Start(party) if role.kit_plays(*party) => {
-            return Some(format!(
-                "the chart kills or starts the {party}, which the kit plays"
-            ));
+            Some(NotPlayable::KillsTheKit(*party))
         }
         StepKind::Raw {
             party: Party::Client,
             ..
-        } if sdk => "without a proxy there is no client",
+        } if sdk => Some(NotPlayable::NoClient),
         StepKind::Raw {
             what: Raw::Discover(_) | Raw::Spec(_),
             ..
-        } if !sdk && scenario.spec.is_none() => {
-            "the function's side of discovery is judged in the role sdk"
-        }
+        } if !sdk && scenario.spec.is_none() => Some(NotPlayable::Discovery),
         StepKind::Concurrent { .. } if sdk && is_serialised(scenario) => {
-            "the proxy hands an entity one command at a time, and here the kit is the proxy"
+            Some(NotPlayable::Serialised)
         }
         StepKind::Call(call) if role == Role::Stack && outruns(call) => {
-            "the function is under test and answers when it likes, so no call is sure to wait"
+            Some(NotPlayable::CannotHold)
         }
-        StepKind::Call(call) if sdk && holds_back(call) => {
-            "the function is under test, and nothing can be put between a command and its answer"
-        }
-        _ => return None,
-    };
-    Some(reason.to_owned())
+        StepKind::Call(call) if sdk && holds_back(call) => Some(NotPlayable::CannotComeBetween),
+        _ => None,
+    }
 }
 
 /// Entities other than CRDTs get their commands one by one.
 fn is_serialised(scenario: &Scenario) -> bool {
-    let entity_type = services::entity_type(&scenario.service);
-    matches!(
-        entity_type,
-        Some(EntityType::EventSourced | EntityType::Value)
-    )
+    match services::entity_type(&scenario.service) {
+        Some(EntityType::EventSourced | EntityType::Value) => true,
+        Some(EntityType::Crdt | EntityType::Action) | None => false,
+    }
 }
 
 /// That something has not happened yet can be said of any party; to do something takes the function's answer.

@@ -2,6 +2,7 @@
 
 use crate::party::Role;
 use crate::report::ExitCode;
+use crate::report::forms::{self, FORMS, Form};
 use crate::system::address;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -79,15 +80,6 @@ pub(super) enum Colour {
     Never,
 }
 
-/// What a report is rendered as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Terminal,
-    Json,
-    Junit,
-    Markdown,
-}
-
 /// Which scenarios.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Which scenarios")]
@@ -122,10 +114,9 @@ pub(super) struct Run {
 #[command(next_help_heading = "How they are run and reported")]
 pub(super) struct How {
     /// What is printed when the run is over
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    pub format: Format,
-    /// Write report.json, junit.xml and report.md to this folder, with the transcripts of what failed
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_parser = form(), default_value = FORMS[0].name)]
+    pub format: &'static Form,
+    #[arg(long, value_name = "FOLDER", help = report_help())]
     pub report: Option<PathBuf>,
     /// So many scenarios at once; by default as many as the system serves
     #[arg(long, short, value_name = "N")]
@@ -246,8 +237,8 @@ pub(super) struct Judge {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// What is printed
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    pub format: Format,
+    #[arg(long, value_parser = form(), default_value = FORMS[0].name)]
+    pub format: &'static Form,
     /// Print every entry of the transcripts too
     #[arg(long)]
     pub entries: bool,
@@ -259,8 +250,8 @@ pub(super) struct Show {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// What is printed
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    pub format: Format,
+    #[arg(long, value_parser = form(), default_value = FORMS[0].name)]
+    pub format: &'static Form,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -302,6 +293,18 @@ fn role() -> impl clap::builder::TypedValueParser<Value = Role> {
         "proxy" => Role::Proxy,
         _ => Role::Stack,
     })
+}
+
+fn form() -> impl clap::builder::TypedValueParser<Value = &'static Form> {
+    let names = PossibleValuesParser::new(FORMS.iter().map(|form| form.name));
+    names.try_map(|name| forms::named(&name).ok_or("there is no such form"))
+}
+
+fn report_help() -> String {
+    let mut files: Vec<&str> = forms::files().map(|(name, _)| name).collect();
+    let last = files.pop().unwrap_or_default();
+    let files = files.join(", ");
+    format!("Write {files} and {last} to this folder, with the transcripts of what failed")
 }
 
 fn factor(text: &str) -> Result<f64, String> {

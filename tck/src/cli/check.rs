@@ -5,6 +5,7 @@ use super::catalog::Catalog;
 use super::{Console, Fault};
 use crate::report::ExitCode;
 use crate::requirement::Requirements;
+use crate::text::plural;
 use std::collections::BTreeSet;
 
 pub(super) fn check(
@@ -14,10 +15,8 @@ pub(super) fn check(
     if arguments.files.is_empty() {
         let read = Requirements::read(crate::embedded::SPEC);
         let requirements = read.map_err(|errors| Fault::kit(errors.join("\n")))?;
-        console.print(&format!(
-            "{} requirements: nothing to object to\n",
-            requirements.iter().count()
-        ));
+        let count = plural(requirements.iter().count(), "requirement");
+        console.print(&format!("{count}: nothing to object to\n"));
     }
     let catalog = Catalog::load(&arguments.files)?;
     let files: BTreeSet<&str> = catalog
@@ -27,7 +26,9 @@ pub(super) fn check(
         .collect();
     let (scenarios, files) = (catalog.scenarios.len(), files.len());
     console.print(&format!(
-        "{scenarios} scenarios in {files} files: nothing to object to\n"
+        "{} in {}: nothing to object to\n",
+        plural(scenarios, "scenario"),
+        plural(files, "file")
     ));
     Ok(ExitCode::Pass)
 }

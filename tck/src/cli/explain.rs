@@ -6,16 +6,14 @@ use super::list::{keyword, playable, verifying, words};
 use super::{Console, Fault};
 use crate::check;
 use crate::diagram;
+use crate::fill::fill;
 use crate::party::Role;
 use crate::report::ExitCode;
 use crate::report::paint::Paint;
 use crate::requirement::{Requirement, Requirements};
+use crate::scenario::Scenario;
 use crate::scenario::message::Bindings;
-use crate::scenario::{Answer, Scenario, StepKind};
-use crate::script::expand::expand;
-use crate::script::{MoveKind, Script};
 use crate::text::wrap;
-use crate::yaml::Span;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -29,7 +27,7 @@ pub(super) fn explain(
         (Some(scenario), _) => {
             let role = role(scenario, arguments.role)?;
             match arguments.svg {
-                true => diagram::chart_svg(&expanded(scenario, role), role),
+                true => diagram::chart_svg(&expanded(scenario), role),
                 false => scenario_text(scenario, role, console.paint()),
             }
         }
@@ -64,7 +62,8 @@ fn role(scenario: &Scenario, wanted: Option<Role>) -> Result<Role, Fault> {
             let why = check::roles(scenario)
                 .into_iter()
                 .find(|(other, _)| *other == role);
-            let why = why.and_then(|(_, why)| why.err()).unwrap_or_default();
+            let why = why.and_then(|(_, why)| why.err());
+            let why = why.map_or_else(String::new, |why| why.to_string());
             Err(Fault::usage(format!(
                 "{} can't be played in the role {role}: {why}",
                 scenario.name()
@@ -75,33 +74,12 @@ fn role(scenario: &Scenario, wanted: Option<Role>) -> Result<Role, Fault> {
 }
 
 /// With what the model answers, where the chart doesn't say. Ids are only known when it is played.
-fn expanded(scenario: &Arc<Scenario>, role: Role) -> Scenario {
-    let mut expanded = Scenario::clone(scenario);
+fn expanded(scenario: &Scenario) -> Scenario {
     let names = std::iter::once("id").chain(scenario.ids.iter().map(String::as_str));
     let bindings: Bindings = names
         .map(|name| (name.to_owned(), format!("<{name}>")))
         .collect();
-    if let Ok(script) = expand(scenario, role, 0, bindings) {
-        for step in &mut expanded.chart {
-            if let StepKind::Call(call) = &mut step.kind
-                && call.answer.is_unwritten()
-                && let Some(answer) = answer(&script, step.span)
-            {
-                call.answer = answer.clone();
-            }
-        }
-    }
-    expanded
-}
-
-/// What the script says that the function answers to the call of a step.
-fn answer(script: &Script, step: Span) -> Option<&Answer> {
-    script.moves.iter().find_map(|this| match this.kind {
-        MoveKind::Answer(call) if script.steps[this.step].span == step => {
-            script.calls[call].answer.as_ref()
-        }
-        _ => None,
-    })
+    fill(scenario, &bindings).scenario
 }
 
 pub(super) fn scenario_text(scenario: &Arc<Scenario>, role: Role, paint: Paint) -> String {
@@ -146,7 +124,7 @@ pub(super) fn scenario_text(scenario: &Arc<Scenario>, role: Role, paint: Paint) 
         "\n{}\n",
         paint.bold(&format!("The chart in the role {role}"))
     );
-    for line in diagram::chart(&expanded(scenario, role), role).lines() {
+    for line in diagram::chart(&expanded(scenario), role).lines() {
         let _ = writeln!(text, "  {line}");
     }
     let names = requirements(scenario);
@@ -222,3 +200,6 @@ pub(super) fn requirement_text(
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,15 @@
 //! `judge`: saved transcripts judged again, by this version of the kit and without the system they are of.
 
 use super::catalog::{Catalog, read_text};
-use super::{Console, Fault, arguments, show};
+use super::{Console, Fault, arguments};
 use crate::judge;
 use crate::party::Role;
 use crate::report::{
     ExitCode, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo,
 };
-use crate::requirement::Requirements;
+use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::{Scenario, read};
-use crate::script::expand;
+use crate::script::{choice, expand};
 use crate::transcript::file::{self, Saved};
 use crate::transcript::text;
 use crate::yaml::Source;
@@ -24,7 +24,7 @@ pub(super) fn judge(
 ) -> Result<ExitCode, Fault> {
     let mut roles = BTreeSet::new();
     let mut results = Vec::new();
-    let mut covered: BTreeMap<String, BTreeSet<Role>> = BTreeMap::new();
+    let mut covered: BTreeMap<RequirementName, BTreeSet<Role>> = BTreeMap::new();
     for path in &arguments.files {
         let problem = |text: String| Fault::usage(format!("{}: {text}", path.display()));
         let saved = file::read(&read_text(path)?).map_err(|error| problem(error.to_string()))?;
@@ -51,7 +51,7 @@ pub(super) fn judge(
         .iter()
         .map(|requirement| {
             let checked = covered
-                .get(&requirement.name)
+                .get(requirement.name.as_str())
                 .into_iter()
                 .flatten()
                 .copied()
@@ -60,15 +60,18 @@ pub(super) fn judge(
         })
         .collect();
     report.scenarios = results;
-    console.print(&show::rendered(&report, arguments.format, console.paint()));
+    console.print(&(arguments.format.render)(&report, console.paint()));
     Ok(report.exit_code())
 }
 
 /// The result, and the requirements whose check was evaluated.
-fn again(saved: &Saved, path: &Path) -> Result<(ScenarioResult, BTreeSet<String>), String> {
+fn again(
+    saved: &Saved,
+    path: &Path,
+) -> Result<(ScenarioResult, BTreeSet<RequirementName>), String> {
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
-    let choices = expand::choices(&scenario, transcript.role);
+    let choices = choice::choices(&scenario, transcript.role);
     let (choice, instance) = match transcript
         .scenario
         .strip_suffix(']')
@@ -84,8 +87,8 @@ fn again(saved: &Saved, path: &Path) -> Result<(ScenarioResult, BTreeSet<String>
         }
     };
     let bindings = transcript.bindings.clone().into_iter().collect();
-    let script =
-        expand::expand(&scenario, transcript.role, choice, bindings).map_err(|error| error.0)?;
+    let script = expand::expand(&scenario, transcript.role, choice, bindings)
+        .map_err(|error| error.to_string())?;
     let script = Arc::new(script);
     let judgement = judge::judge(&script, transcript);
     let outcome = Outcome::Ran {
@@ -113,10 +116,6 @@ fn again(saved: &Saved, path: &Path) -> Result<(ScenarioResult, BTreeSet<String>
     if !judgement.findings.is_empty() || judgement.error.is_some() {
         result.diagram = diagram::transcript(transcript, &judgement.findings, &script.package);
     }
-    result.rerun = format!(
-        "cloudstate-tck judge {}",
-        super::subject::quoted(&path.display().to_string())
-    );
     result.error = judgement.error;
     result.findings = judgement.findings;
     Ok((result, judgement.covered))

@@ -10,7 +10,7 @@ use crate::report::paint::Paint;
 use crate::requirement::{Level, Requirement, Requirements};
 use crate::scenario::Scenario;
 use crate::system::glob;
-use crate::text::wrap;
+use crate::text::{plural, wrap};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -82,19 +82,15 @@ fn scenarios_text(scenarios: &[Arc<Scenario>], paint: Paint) -> String {
             }
         }
     }
-    let _ = writeln!(text, "{}", count(scenarios.len(), "scenario"));
+    let _ = writeln!(text, "{}", plural(scenarios.len(), "scenario"));
     text
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn scenario_json(scenario: &Scenario) -> Value {
     let (line, _) = scenario.source.position(scenario.span.start);
     let elsewhere: serde_json::Map<String, Value> = check::roles(scenario)
         .into_iter()
-        .filter_map(|(role, why)| Some((role.to_string(), why.err()?.into())))
+        .filter_map(|(role, why)| Some((role.to_string(), why.err()?.to_string().into())))
         .collect();
     json!({
         "name": scenario.name(),
@@ -164,7 +160,7 @@ fn requirements_text(chosen: &[&Requirement], catalog: &Catalog, paint: Paint) -
         let verified = match (&requirement.untestable, scenarios) {
             (Some(_), _) => "can't be seen on the wire".to_owned(),
             (None, 0) => "no scenario names it".to_owned(),
-            (None, number) => count(number, "scenario"),
+            (None, number) => plural(number, "scenario"),
         };
         let note = format!(
             "({}, binds the {}; {verified})",
@@ -181,7 +177,7 @@ fn requirements_text(chosen: &[&Requirement], catalog: &Catalog, paint: Paint) -
             let _ = writeln!(text, "    {line}");
         }
     }
-    let _ = writeln!(text, "{}", count(chosen.len(), "requirement"));
+    let _ = writeln!(text, "{}", plural(chosen.len(), "requirement"));
     text
 }
 

@@ -1,17 +1,16 @@
 //! `run`: plays scenarios against a system under test, and reports.
 
-use super::arguments::{self, Format};
+use super::arguments;
 use super::catalog::Catalog;
-use super::subject::{self, quoted};
-use super::{Console, Fault, runtime, show};
+use super::{Console, Fault, runtime, subject};
 use crate::explore;
 use crate::party::Role;
 use crate::report::paint::Paint;
-use crate::report::{self, Class, ExitCode, Report, time};
+use crate::report::{Class, ExitCode, Report, forms, time};
 use crate::run::{Progress, RunOptions};
 use crate::scenario::Scenario;
 use crate::system::{System, glob};
-use crate::text::clean;
+use crate::text::{clean, quoted};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
 use std::io::{self, Write as _};
@@ -19,10 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What a report's folder has in it.
-const JSON: &str = "report.json";
-const JUNIT: &str = "junit.xml";
-const MARKDOWN: &str = "report.md";
+/// What a report's folder has in it beside the forms of the report.
 const TRANSCRIPTS: &str = "transcripts";
 
 pub(super) fn run(
@@ -55,12 +51,9 @@ pub(super) fn run(
     if let Some(folder) = &arguments.how.report {
         write(&report, folder)?;
     }
-    console.print(&show::rendered(
-        &report,
-        arguments.how.format,
-        console.paint(),
-    ));
-    if let (Some(folder), Format::Terminal) = (&arguments.how.report, arguments.how.format) {
+    let form = arguments.how.format;
+    console.print(&(form.render)(&report, console.paint()));
+    if let (Some(folder), None) = (&arguments.how.report, form.file) {
         let _ = writeln!(console.err, "the report is in {}", folder.display());
     }
     Ok(report.exit_code())
@@ -192,7 +185,7 @@ fn named(arguments: &arguments::Run) -> String {
 fn prepare(folder: &Path) -> Result<(), Fault> {
     let prepared = || {
         fs::create_dir_all(folder)?;
-        for name in [JSON, JUNIT, MARKDOWN] {
+        for (name, _) in forms::files() {
             let path = folder.join(name);
             fs::write(&path, "")?;
             fs::remove_file(path)?;
@@ -213,14 +206,9 @@ fn write(report: &Report, folder: &Path) -> Result<(), Fault> {
         move |error| Fault::kit(format!("{} can't be written: {error}", path.display()))
     };
     fs::create_dir_all(folder).map_err(problem(folder.to_owned()))?;
-    let forms = [
-        (JSON, report::json::render(report)),
-        (JUNIT, report::junit::render(report)),
-        (MARKDOWN, report::markdown::render(report)),
-    ];
-    for (name, text) in forms {
+    for (name, form) in forms::files() {
         let path = folder.join(name);
-        fs::write(&path, text).map_err(problem(path))?;
+        fs::write(&path, (form.render)(report, Paint::Plain)).map_err(problem(path))?;
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use super::Fault;
 use super::arguments::Subject;
 use super::catalog::Catalog;
-use crate::system::{Party, System};
+use crate::system::{PartyConfig, System};
+use crate::text::quoted;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -55,7 +56,7 @@ fn party(
     address: Option<SocketAddr>,
     command: Option<&str>,
     option: &str,
-) -> Result<Option<Party>, Fault> {
+) -> Result<Option<PartyConfig>, Fault> {
     let command = match command {
         None if address.is_none() => return Ok(None),
         None => Vec::new(),
@@ -69,10 +70,10 @@ fn party(
             }
         },
     };
-    Ok(Some(Party {
+    Ok(Some(PartyConfig {
         address,
         command,
-        ..Party::default()
+        ..PartyConfig::default()
     }))
 }
 
@@ -111,16 +112,6 @@ pub(super) fn written(subject: &Subject) -> String {
         text("--proxy-command", &subject.proxy_command),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-/// In single quotes, unless the shell takes it as it is.
-pub(super) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }
 
 /// The words of a command, as a shell would split them: quotes hold words together, a backslash takes the meaning

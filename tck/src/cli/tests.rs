@@ -3,6 +3,10 @@
 use super::*;
 use crate::cast::relay::Relay;
 use crate::mutant::{Direction, Mutant};
+use cloudstate_protocol::cloudstate::EntitySpec;
+use cloudstate_protocol::descriptors::descriptor_set_for;
+use prost::Message as _;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::path::PathBuf;
 
 /// Runs the program: exit code, standard output, standard error.
@@ -362,12 +366,17 @@ struct Model {
 }
 
 fn model() -> Model {
+    model_announcing(crate::model::spec::entity_spec())
+}
+
+fn model_announcing(spec: EntitySpec) -> Model {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
         .unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    runtime.spawn(crate::model::function::serve(
+    runtime.spawn(crate::model::function::serve_as(
+        spec,
         listener,
         std::future::pending(),
     ));
@@ -471,4 +480,148 @@ fn a_failure_has_its_five_parts_and_can_be_judged_again() {
     for part in [&mutant.requirement, "- \"\"", "+ old", "half-close"] {
         assert!(again.contains(part), "{part} is missing in\n{again}");
     }
+}
+
+/// The report of a run on a function that announces this, without what differs from run to run.
+fn report_on(spec: EntitySpec, more: &[&str]) -> (u8, serde_json::Value) {
+    let model = model_announcing(spec);
+    let run = [
+        "run",
+        "--function",
+        &model.address,
+        "--without-times",
+        "--format",
+        "json",
+    ];
+    let (code, out, err) = tck(&[&run[..], more].concat());
+    let text = out.replace(&model.address, "ADDRESS");
+    let mut report: serde_json::Value =
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{out}{err}"));
+    for result in report["results"].as_array_mut().unwrap() {
+        // An end that is seen just before or just after the last step.
+        result.as_object_mut().unwrap().remove("entries");
+    }
+    (code, report)
+}
+
+/// The models, and beside their descriptors a file that nobody imports.
+fn spec_with_file_of(syntax: &str) -> EntitySpec {
+    let file = FileDescriptorProto {
+        name: Some("shop/cart.proto".to_owned()),
+        package: Some("shop".to_owned()),
+        syntax: Some(syntax.to_owned()),
+        ..Default::default()
+    };
+    let mut spec = crate::model::spec::entity_spec();
+    // Sets of files are put together by putting their bytes together.
+    spec.proto
+        .extend(FileDescriptorSet { file: vec![file] }.encode_to_vec());
+    spec
+}
+
+#[test]
+fn a_file_of_an_unknown_syntax_that_nobody_needs_changes_no_verdict() {
+    let discovery = ["--filter", "discovery/**"];
+    let (code, known) = report_on(spec_with_file_of("proto3"), &discovery);
+    assert_eq!(code, 0, "{known:#}");
+    for syntax in ["", "editions", "proto9"] {
+        let (code, unknown) = report_on(spec_with_file_of(syntax), &discovery);
+        assert_eq!(unknown["results"], known["results"], "{syntax}");
+        assert_eq!(code, 0, "{syntax}");
+        let unread = format!("shop/cart.proto (syntax {syntax:?})");
+        let told = unknown["system"]["service_info"].to_string();
+        assert_eq!(
+            told.contains(&unread.replace('"', "\\\"")),
+            !syntax.is_empty(),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_file_of_an_unknown_syntax_that_a_model_needs_is_found() {
+    let mut spec = spec_with_file_of("proto9");
+    let importing = FileDescriptorProto {
+        name: Some("cloudstate/tck/model/more.proto".to_owned()),
+        dependency: vec!["shop/cart.proto".to_owned()],
+        ..Default::default()
+    };
+    let set = FileDescriptorSet {
+        file: vec![importing],
+    };
+    spec.proto.extend(set.encode_to_vec());
+    let (code, report) = report_on(spec, &["--filter", "discovery/descriptors-are-complete"]);
+    assert_eq!(code, 1, "{report:#}");
+    let finding = &report["results"][0]["findings"][0];
+    assert_eq!(finding["requirement"], "discovery.descriptors-complete");
+    let summary = finding["summary"].to_string();
+    for part in ["shop/cart.proto", "proto9"] {
+        assert!(summary.contains(part), "{summary}");
+    }
+}
+
+/// The models whose names the predicate likes.
+fn spec_with(announced: impl Fn(&str) -> bool) -> EntitySpec {
+    let mut spec = crate::model::spec::entity_spec();
+    spec.entities
+        .retain(|entity| announced(&entity.service_name));
+    spec
+}
+
+/// A run on a function that announces this: exit code, and the last line at the terminal.
+fn conclusion_on(spec: EntitySpec, more: &[&str]) -> (u8, String) {
+    let model = model_announcing(spec);
+    let run = ["run", "--function", &model.address];
+    let (code, out, _) = tck(&[&run[..], more].concat());
+    (code, out.lines().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_function_that_announces_nothing_known_does_not_pass() {
+    const CRDT: &str = "cloudstate.tck.model.crdt.CrdtTckModel";
+    let mut other = spec_with(|name| name.ends_with("EventSourcedTwo"));
+    other.entities[0].service_name = CRDT.to_owned();
+    other.entities[0].entity_type = "cloudstate.crdt.Crdt".to_owned();
+    other.proto = descriptor_set_for(&[CRDT]).unwrap();
+    for (spec, names) in [(spec_with(|_| false), "none"), (other, CRDT)] {
+        for filter in [
+            &[][..],
+            &["--filter", "discovery/function-describes-itself"],
+        ] {
+            let (code, last) = conclusion_on(spec.clone(), filter);
+            let expected = format!(
+                "NOTHING CHECKED: in the role sdk the function announces no entity that the kit has scenarios for \
+                 ({names}) (exit code 4)"
+            );
+            assert_eq!((code, last), (4, expected), "{filter:?}");
+        }
+    }
+}
+
+#[test]
+fn scenarios_about_what_is_not_announced_are_not_applicable() {
+    let without = |name: &'static str| spec_with(move |other| !other.contains(name));
+    for (lacking, filter) in [
+        ("valueentity", "value-entities/**"),
+        ("valueentity", "value-entities/init-for-an-unknown-service"),
+        (
+            "ValueEntityTwo",
+            "value-entities/unknown-command-of-the-second-service",
+        ),
+        (
+            "ValueEntityConfigured",
+            "discovery/value-entity-configured-passivation",
+        ),
+        ("EventSourcedConfigured", "discovery/configured-passivation"),
+    ] {
+        let (code, last) = conclusion_on(without(lacking), &["--filter", filter]);
+        assert_eq!(code, 4, "{filter}: {last}");
+        let start = "NOTHING CHECKED: in the role sdk no scenario was played: the function doesn't announce ";
+        assert!(last.starts_with(start), "{last}");
+        let (code, last) = conclusion_on(spec_with(|_| true), &["--filter", filter]);
+        assert_eq!(code, 0, "{filter}: {last}");
+    }
+    // What is left is still checked.
+    let (code, last) = conclusion_on(without("valueentity"), &["--filter", "passivation/**"]);
+    assert_eq!(code, 0, "{last}");
 }

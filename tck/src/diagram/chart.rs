@@ -8,7 +8,7 @@ use crate::party::{Party, Role};
 use crate::scenario::message::flow;
 use crate::scenario::{Answer, Call, Raw, Scenario, Step, StepKind, Stream};
 use crate::text::{cut, grouped};
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 use Party::{Client, Function, Proxy};
 
 /// Characters of one paragraph; scenarios may send megabytes.
@@ -474,18 +474,18 @@ fn parts(answer: &Answer) -> Vec<String> {
     part("failure", &answer.failure);
     part("restart", &answer.restart);
     part("metadata", &answer.metadata);
-    part("events", &answer.events);
-    part("snapshot", &answer.snapshot);
-    part("state", &answer.state);
-    part("delta", &answer.delta);
+    let is_flag = |node: &Node| matches!(node.value, Value::Bool(_));
+    for (key, node) in answer.state.iter().filter(|(_, node)| !is_flag(node)) {
+        text.push(named(key, Some(node)));
+    }
     if let Some(forward) = &answer.forward {
         text.push(format!("forward to {}", request(forward).join(", ")));
     }
     if answer.nothing {
         text.push("no reply".to_owned());
     }
-    if answer.delete {
-        text.push("delete".to_owned());
+    for (key, _) in answer.state.iter().filter(|(_, node)| is_flag(node)) {
+        text.push((*key).to_owned());
     }
     for effect in &answer.effects {
         let kind = if effect.synchronous {

@@ -1,20 +1,15 @@
-//! (3) From inputs to a scenario: names and values are given out, and the model says what is answered.
+//! (3) From inputs to a scenario: names and values are given out, and the model's answers filled in as somebody would
+//! write them.
 
 mod action;
 
 use super::generate::{Ask, Input, Plan, Target, Text};
-use crate::model::oracle::Entity;
-use crate::protocol::Reply;
+use crate::fill::{fill, standing_for_themselves};
 use crate::scenario::GENERATED as SUITE;
-use crate::scenario::form::answer_of;
-use crate::scenario::message::{self, Scope};
 use crate::scenario::{Answer, Call, Scenario, Step, StepKind, Stream};
 use crate::services;
-use crate::services::{Service, descriptor_pool};
+use crate::services::Service;
 use crate::yaml::{Node, Source, Span, Value};
-use cloudstate_protocol::payload::protobuf_type_url;
-use prost::Message as _;
-use prost_types::Any;
 use std::sync::Arc;
 
 /// The scenario of these inputs.
@@ -28,6 +23,26 @@ pub fn expand(id: String, title: String, plan: &Plan) -> Scenario {
         Plan::EventSourced(inputs) | Plan::Value(inputs) => chart.entity(inputs),
         Plan::Action(inputs) => chart.actions(inputs),
     };
+    let mut scenario = scenario(id, title, chart.models.model, chart.ids, steps);
+    scenario = fill(&scenario, &standing_for_themselves(&scenario)).scenario;
+    for step in &mut scenario.chart {
+        if let StepKind::Call(call) = &mut step.kind {
+            chart.models.shorten(call);
+        }
+    }
+    if let Plan::Action(inputs) = plan {
+        action::overtake(&mut scenario.chart, inputs);
+    }
+    scenario
+}
+
+fn scenario(
+    id: String,
+    title: String,
+    model: &Service,
+    ids: Vec<String>,
+    chart: Vec<Step>,
+) -> Scenario {
     Scenario {
         source: Arc::new(Source {
             name: format!("{SUITE}/{id}"),
@@ -37,14 +52,14 @@ pub fn expand(id: String, title: String, plan: &Plan) -> Scenario {
         suite: SUITE.to_owned(),
         id,
         title,
-        service: chart.models.model.name.to_owned(),
+        service: model.name.to_owned(),
         service_span: HERE,
         verifies: Vec::new(),
         scripted: None,
         needs: Vec::new(),
-        ids: chart.ids,
+        ids,
         spec: None,
-        chart: steps,
+        chart,
     }
 }
 
@@ -98,13 +113,24 @@ impl Models {
         let local = local.and_then(|rest| rest.strip_prefix('.'));
         local.unwrap_or(target).to_owned()
     }
+
+    /// What somebody would leave out: the package of what is called, and that the second service answers.
+    fn shorten(&self, call: &mut Call) {
+        let lines = call.stream.iter_mut().flat_map(|stream| &mut stream.lines);
+        let answers = lines.filter_map(|line| line.answer.as_mut());
+        for answer in answers.chain([&mut call.answer]) {
+            let forward = answer.forward.as_deref_mut();
+            for asked in answer.effects.iter_mut().chain(forward) {
+                asked.target = self.short(&asked.target);
+                asked.answer = Answer::default();
+            }
+        }
+    }
 }
 
 /// What was given out in a chart so far.
 struct Chart {
     models: &'static Models,
-    /// The entity under exploration, if it is one.
-    entity: Option<Entity>,
     /// The names of others.
     ids: Vec<String>,
     /// How many texts have letters.
@@ -115,7 +141,6 @@ impl Chart {
     fn new(models: &'static Models) -> Chart {
         Chart {
             models,
-            entity: Entity::new(models.model.name),
             ids: Vec::new(),
             texts: 0,
         }
@@ -128,53 +153,18 @@ impl Chart {
     }
 
     fn input(&mut self, input: &Input) -> StepKind {
-        let Models { model, two, .. } = self.models;
         match input {
             Input::Process(asks) => {
                 let request = self.request(None, asks);
-                let payload = self.payload(model, model.method(), &request);
-                let entity = self.entity.as_mut().zip(payload);
-                let reply =
-                    entity.and_then(|(entity, payload)| entity.handle(model.method(), &payload));
-                self.call(model.method(), Some(request), reply, None)
+                call(self.models.model.method(), Some(request), None)
             }
             Input::Two(target, asks) => {
                 let id = self.target(*target);
                 let request = self.request(Some(id), asks);
-                let payload = self.payload(two, two.method(), &request);
-                let entity = Entity::new(two.name).zip(payload);
-                let reply = entity
-                    .and_then(|(mut two, payload)| two.handle(self.models.two.method(), &payload));
-                self.call(&self.models.call_two(), Some(request), reply, None)
+                call(&self.models.call_two(), Some(request), None)
             }
             Input::Passivate => StepKind::Passivate,
         }
-    }
-
-    /// What the model refuses stays unanswered here; the play then finds out and says why.
-    fn call(
-        &self,
-        target: &str,
-        request: Option<Node>,
-        reply: Option<Reply>,
-        stream: Option<Stream>,
-    ) -> StepKind {
-        StepKind::Call(Box::new(Call {
-            span: HERE,
-            target: target.to_owned(),
-            alias: None,
-            id: None,
-            node: None,
-            request,
-            metadata: None,
-            during: Vec::new(),
-            returns: None,
-            replay: None,
-            synchronous: false,
-            answer: reply.map_or_else(Answer::default, |reply| self.answer(&reply)),
-            stream,
-            then: None,
-        }))
     }
 
     // === Messages ===
@@ -243,35 +233,6 @@ impl Chart {
         }
         Node::text(HERE, format!("${name}"))
     }
-
-    /// A request as the model gets it. Names stand for themselves.
-    fn payload(&self, service: &Service, method: &str, request: &Node) -> Option<Any> {
-        let names = self.ids.iter();
-        let bindings = names
-            .map(|name| (name.clone(), format!("${name}")))
-            .collect();
-        let scope = Scope {
-            package: self.models.package(),
-            bindings: &bindings,
-        };
-        let service = descriptor_pool().get_service_by_name(service.name)?;
-        let input = service.methods().find(|m| m.name() == method)?.input();
-        let message = message::build(request, &input, &scope).ok()?;
-        Some(Any {
-            type_url: protobuf_type_url(input.full_name()),
-            value: message.encode_to_vec(),
-        })
-    }
-
-    fn answer(&self, reply: &Reply) -> Answer {
-        let mut answer = answer_of(HERE, reply, self.models.package());
-        let forward = answer.forward.as_deref_mut();
-        for asked in answer.effects.iter_mut().chain(forward) {
-            asked.target = self.models.short(&asked.target);
-            asked.request.iter_mut().for_each(restore_names);
-        }
-        answer
-    }
 }
 
 /// It verifies nothing by name: what goes wrong is told by the kind of message.
@@ -283,18 +244,24 @@ fn step(kind: StepKind) -> Step {
     }
 }
 
-/// A message has `$name` as a text of its own, so its node is `$$name`. Only names begin like that here.
-fn restore_names(node: &mut Node) {
-    match &mut node.value {
-        Value::Text(text) if text.starts_with("$$") => {
-            text.remove(0);
-        }
-        Value::List(items) => items.iter_mut().for_each(restore_names),
-        Value::Map(entries) => entries
-            .iter_mut()
-            .for_each(|(_, value)| restore_names(value)),
-        _ => {}
-    }
+/// What the model refuses stays unanswered; the play then finds out and says why.
+fn call(target: &str, request: Option<Node>, stream: Option<Stream>) -> StepKind {
+    StepKind::Call(Box::new(Call {
+        span: HERE,
+        target: target.to_owned(),
+        alias: None,
+        id: None,
+        node: None,
+        request,
+        metadata: None,
+        during: Vec::new(),
+        returns: None,
+        replay: None,
+        synchronous: false,
+        answer: Answer::default(),
+        stream,
+        then: None,
+    }))
 }
 
 #[cfg(test)]

@@ -3,27 +3,15 @@
 //! On a stream where the kit broke a rule because the chart says so, they stop, and only the chart speaks.
 
 mod action;
-pub mod discovery;
+pub(crate) mod discovery;
 mod entity;
 mod event_sourced;
 mod value_entity;
 
-use crate::judge::{Bench, Objection};
-use crate::party::Party;
+use super::collector::Collector;
 
 /// All invariants over the transcript of one play.
-pub fn check(bench: &mut Bench<'_>) {
-    entity::check(bench);
-    action::check(bench);
-}
-
-/// An objection to one entry.
-pub(crate) fn at(entry: u64, blame: Party, summary: impl Into<String>) -> Objection {
-    Objection {
-        blame,
-        summary: summary.into(),
-        mismatches: Vec::new(),
-        index: None,
-        entry: Some(entry),
-    }
+pub(super) fn check(collector: &mut Collector<'_>) {
+    entity::check(collector);
+    action::check(collector);
 }

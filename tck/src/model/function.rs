@@ -13,15 +13,19 @@ use cloudstate_protocol::cloudstate::entity_discovery_server::{
 use cloudstate_protocol::cloudstate::{EntitySpec, ProxyInfo, UserFunctionError};
 use cloudstate_protocol::eventsourced::event_sourced_server::{EventSourced, EventSourcedServer};
 use cloudstate_protocol::eventsourced::{EventSourcedStreamIn, EventSourcedStreamOut};
+use cloudstate_protocol::names::{ACTION, ENTITY_DISCOVERY, EVENT_SOURCED, VALUE_ENTITY};
 use cloudstate_protocol::valueentity::value_entity_server::{ValueEntity, ValueEntityServer};
 use cloudstate_protocol::valueentity::{ValueEntityStreamIn, ValueEntityStreamOut};
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use std::future::Future;
 use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::codegen::Service;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
+use tower::service_fn;
 
 /// Serves the model services until `shutdown`, which also ends the open streams.
 ///
@@ -31,9 +35,18 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
+    serve_as(entity_spec(), listener, shutdown).await
+}
+
+/// Serves the same, and announces this.
+pub(crate) async fn serve_as(
+    spec: EntitySpec,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), tonic::transport::Error> {
     let shutdown = shutdown.boxed().shared();
     let function = Function {
-        spec: entity_spec(),
+        spec,
         shutdown: shutdown.clone(),
     };
     let limit = crate::protocol::MESSAGE_LIMIT;
@@ -46,13 +59,25 @@ pub async fn serve(
     let actions = ActionProtocolServer::new(function.clone())
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let discovery = EntityDiscoveryServer::new(function);
+    let service = service_fn(move |request: http::Request<Body>| {
+        // Handles on one function: a clone for each call, as tonic's own router makes it.
+        let (mut discovery, mut event_sourced) = (discovery.clone(), event_sourced.clone());
+        let (mut values, mut actions) = (values.clone(), actions.clone());
+        async move {
+            match request.uri().path().split('/').nth(1) {
+                Some(ENTITY_DISCOVERY) => discovery.call(request).await,
+                Some(EVENT_SOURCED) => event_sourced.call(request).await,
+                Some(VALUE_ENTITY) => values.call(request).await,
+                Some(ACTION) => actions.call(request).await,
+                _ => Ok(Status::unimplemented("").into_http()),
+            }
+        }
+    });
     Server::builder()
-        .add_service(EntityDiscoveryServer::new(function))
-        .add_service(event_sourced)
-        .add_service(values)
-        .add_service(actions)
         // Answers are small and awaited: Nagle's algorithm would hold each back.
         .serve_with_incoming_shutdown(
+            service,
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             shutdown,
         )

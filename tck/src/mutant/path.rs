@@ -14,15 +14,15 @@ const ANY: &str = "google.protobuf.Any";
 
 /// A path to a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path(Vec<Step>);
+pub struct FieldPath(Vec<PathStep>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Step {
+struct PathStep {
     name: String,
     index: Option<usize>,
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {
             let dot = if position == 0 { "" } else { "." };
@@ -33,9 +33,9 @@ impl fmt::Display for Path {
     }
 }
 
-impl Path {
+impl FieldPath {
     /// `None`: it isn't written like a path.
-    pub fn parse(text: &str) -> Option<Path> {
+    pub fn parse(text: &str) -> Option<FieldPath> {
         let name = |text: &str| {
             !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         };
@@ -47,12 +47,15 @@ impl Path {
                 }
                 None => (text, None),
             };
-            name(text).then(|| Step {
+            name(text).then(|| PathStep {
                 name: text.to_owned(),
                 index,
             })
         };
-        text.split('.').map(step).collect::<Option<_>>().map(Path)
+        text.split('.')
+            .map(step)
+            .collect::<Option<_>>()
+            .map(FieldPath)
     }
 
     /// Can this value be set here, in messages of this type? The path stands at `span`.
@@ -116,7 +119,7 @@ fn is_any(descriptor: &MessageDescriptor) -> bool {
     descriptor.full_name() == ANY
 }
 
-fn is_part_of_any(step: &Step) -> bool {
+fn is_part_of_any(step: &PathStep) -> bool {
     matches!(step.name.as_str(), "type_url" | "value")
 }
 
@@ -150,7 +153,7 @@ fn field_of(descriptor: &MessageDescriptor, name: &str) -> Result<FieldDescripto
     })
 }
 
-fn set(message: &mut DynamicMessage, path: &[Step], value: &Node) {
+fn set(message: &mut DynamicMessage, path: &[PathStep], value: &Node) {
     let Some((step, rest)) = path.split_first() else {
         return;
     };
@@ -176,7 +179,7 @@ fn set(message: &mut DynamicMessage, path: &[Step], value: &Node) {
     }
 }
 
-fn set_held(any: &mut DynamicMessage, name: &str, rest: &[Step], value: &Node) {
+fn set_held(any: &mut DynamicMessage, name: &str, rest: &[PathStep], value: &Node) {
     let Some(mut inner) = named(name).and_then(|descriptor| held(any, &descriptor)) else {
         return;
     };

@@ -57,8 +57,8 @@ fn passing(message: &impl prost::Message) -> Passing {
     Passing::Message(message.encode_to_vec().into())
 }
 
-fn back() -> Way {
-    Way::new(Direction::FunctionToProxy, HANDLE)
+fn back() -> Filter {
+    Filter::new(Direction::FunctionToProxy, HANDLE)
 }
 
 /// What becomes of one reply under one rule, and how often the rule fired.
@@ -259,7 +259,7 @@ fn bytes_arrive_as_they_are_written_and_a_caller_can_be_done_early() {
             ),
         ),
     };
-    let mut there = Way::new(Direction::ProxyToFunction, HANDLE);
+    let mut there = Filter::new(Direction::ProxyToFunction, HANDLE);
     assert_eq!(
         there.apply(&finish, passing(&init)),
         [passing(&init), Passing::HalfClose]
@@ -269,7 +269,7 @@ fn bytes_arrive_as_they_are_written_and_a_caller_can_be_done_early() {
 #[test]
 fn a_reset_is_held_back() {
     let rules = rules("  - { on: proxy-to-function, when: reset, do: drop }\n");
-    let mut there = Way::new(Direction::ProxyToFunction, HANDLE);
+    let mut there = Filter::new(Direction::ProxyToFunction, HANDLE);
     assert_eq!(there.apply(&rules, Passing::Reset), []);
     assert_eq!(rules[0].fired(), 1);
 }
@@ -278,16 +278,16 @@ fn a_reset_is_held_back() {
 fn rules_leave_other_ways_and_other_methods_alone() {
     let rules = rules("  - { on: function-to-proxy, when: { reply: $any }, do: drop }\n");
     let message = passing(&reply(1, "A", &[]));
-    for mut way in [
-        Way::new(Direction::ProxyToFunction, HANDLE),
-        Way::new(
+    for mut filter in [
+        Filter::new(Direction::ProxyToFunction, HANDLE),
+        Filter::new(
             Direction::FunctionToProxy,
             "/cloudstate.EntityDiscovery/discover",
         ),
-        Way::new(Direction::FunctionToProxy, "/nobody.serves/This"),
+        Filter::new(Direction::FunctionToProxy, "/nobody.serves/This"),
     ] {
         assert_eq!(
-            way.apply(&rules, message.clone()),
+            filter.apply(&rules, message.clone()),
             std::slice::from_ref(&message)
         );
     }
@@ -300,7 +300,7 @@ fn rules_leave_other_ways_and_other_methods_alone() {
 fn a_rule_of_a_method_leaves_other_calls_alone() {
     let rules = rules("  - { on: function-to-proxy, when: end, call: handle, do: drop }\n");
     let end = Passing::End(0, String::new());
-    let mut discover = Way::new(
+    let mut discover = Filter::new(
         Direction::FunctionToProxy,
         "/cloudstate.EntityDiscovery/discover",
     );
@@ -315,14 +315,14 @@ fn a_rule_of_a_method_leaves_other_calls_alone() {
 fn a_swapped_message_comes_after_the_next_and_before_an_end() {
     let swap = || rules("  - { on: function-to-proxy, when: { reply: $any }, nth: 1, do: swap }\n");
     let (first, second) = (passing(&reply(1, "A", &[])), passing(&reply(2, "B", &[])));
-    let mut way = back();
+    let mut filter = back();
     let now = swap();
-    assert_eq!(way.apply(&now, first.clone()), []);
-    assert_eq!(way.apply(&now, second.clone()), [second, first.clone()]);
+    assert_eq!(filter.apply(&now, first.clone()), []);
+    assert_eq!(filter.apply(&now, second.clone()), [second, first.clone()]);
     let end = Passing::End(0, String::new());
-    let (mut way, now) = (back(), swap());
-    assert_eq!(way.apply(&now, first.clone()), []);
-    assert_eq!(way.apply(&now, end.clone()), [first, end]);
+    let (mut filter, now) = (back(), swap());
+    assert_eq!(filter.apply(&now, first.clone()), []);
+    assert_eq!(filter.apply(&now, end.clone()), [first, end]);
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn half_closes_and_ends_are_changed() {
         "  - { on: proxy-to-function, when: half-close, do: drop }\n  \
          - { on: function-to-proxy, when: end, do: { end: { status: OK } } }\n",
     );
-    let mut there = Way::new(Direction::ProxyToFunction, HANDLE);
+    let mut there = Filter::new(Direction::ProxyToFunction, HANDLE);
     assert_eq!(there.apply(&rules, Passing::HalfClose), []);
     let end = |code| Passing::End(code, String::new());
     assert_eq!(back().apply(&rules, end(13)), [end(0)]);
@@ -357,7 +357,7 @@ fn half_closes_and_ends_are_changed() {
 fn a_request_is_answered_against_the_way() {
     let rules =
         rules("  - { on: client-to-proxy, when: { id: a }, do: { answer: { message: B } } }\n");
-    let mut way = Way::new(
+    let mut filter = Filter::new(
         Direction::ClientToProxy,
         "/cloudstate.tck.model.EventSourcedTckModel/Process",
     );
@@ -370,7 +370,7 @@ fn a_request_is_answered_against_the_way() {
     }
     .encode_to_vec();
     assert_eq!(
-        way.apply(&rules, passing(&request)),
+        filter.apply(&rules, passing(&request)),
         [Passing::Back(answer.into()), passing(&request)]
     );
 }
@@ -383,12 +383,12 @@ fn paths_read_back_as_they_were_written() {
         "a[12]",
         "side_effects[1].synchronous",
     ] {
-        assert_eq!(Path::parse(text).unwrap().to_string(), text);
+        assert_eq!(FieldPath::parse(text).unwrap().to_string(), text);
     }
     for text in [
         "", ".", "a.", "a[", "a[]", "a[x]", "a[-1]", "a]", "a b", "a[0]b",
     ] {
-        assert_eq!(Path::parse(text), None, "{text}");
+        assert_eq!(FieldPath::parse(text), None, "{text}");
     }
 }
 

@@ -3,11 +3,13 @@
 //! A streamed call is played in lock-step: what the client sends is delivered, what the function answers is passed
 //! on, one message after the other.
 
-use super::{Draft, Exchange, Play, Stream};
+use super::draft::{Deed, Draft, Opening, Target};
+use super::{Exchange, Play, Stream};
 use crate::party::Party;
 use crate::protocol;
 use crate::protocol::EntityType;
 use crate::protocol::{FromFunction, FromProxy};
+use crate::scenario::Fault;
 use crate::script;
 use crate::script::{CallPlan, MoveKind, Place, Script};
 use crate::status;
@@ -21,24 +23,30 @@ impl Play {
         let plan = &self.script.calls[call];
         let (streams_in, payload) = (plan.kind.streams_in(), plan.payload.clone());
         if streams_in {
-            return self.push(Draft::OpenFront(call), Some(index));
+            return self.push(Draft::Open(Opening::Front(call)), Some(index));
         }
-        self.push(Draft::OpenFront(call), None);
-        self.push(Draft::SendFront(call, payload), None);
-        self.push(Draft::HalfCloseFront(call), Some(index));
+        let send = if plan.bare {
+            Deed::Fault(Fault::Frame(payload))
+        } else {
+            Deed::Send(payload)
+        };
+        self.push(Draft::Open(Opening::Front(call)), None);
+        self.push(Draft::On(Target::Front(call), send), None);
+        self.push(Draft::On(Target::Front(call), Deed::HalfClose), Some(index));
     }
 
     /// The call to the function, and its first message.
     pub(super) fn issue_action(&mut self, call: usize, index: usize) {
         let script = self.script.clone();
         let plan = &script.calls[call];
-        let Some(protocol) = protocol::of(EntityType::Action) else {
-            return;
-        };
+        let protocol = EntityType::Action.protocol();
         let payload = (!plan.kind.streams_in()).then(|| script::payload(plan, &plan.payload));
         let bytes = protocol.command(plan.command(0, payload)).into();
-        self.push(Draft::OpenAction(call), None);
-        self.push(Draft::SendAction(call, bytes), Some(index));
+        self.push(Draft::Open(Opening::Action(call)), None);
+        self.push(
+            Draft::On(Target::Action(call), Deed::Send(bytes)),
+            Some(index),
+        );
     }
 
     pub(super) fn issue_delivery(&mut self, call: usize, number: usize, index: usize) {
@@ -46,7 +54,10 @@ impl Play {
         let plan = &script.calls[call];
         let payload = script::payload(plan, &plan.requests[number]);
         let bytes = protocol::further(payload).into();
-        self.push(Draft::SendAction(call, bytes), Some(index));
+        self.push(
+            Draft::On(Target::Action(call), Deed::Send(bytes)),
+            Some(index),
+        );
     }
 
     // === What others do ===
@@ -96,9 +107,7 @@ impl Play {
         let script = self.script.clone();
         let is = |call: usize| {
             let plan = &script.calls[call];
-            plan.entity_type == Some(EntityType::Action)
-                && plan.service() == command.service
-                && plan.method == command.name
+            plan.is_action() && plan.service() == command.service && plan.method == command.name
         };
         let same = |call: usize| {
             let plan = &script.calls[call];
@@ -289,7 +298,6 @@ impl Play {
 impl Script {
     /// Calls of actions that carry no id: no other scenario may make any at the same time.
     pub fn has_actions(&self) -> bool {
-        let action = |call: &CallPlan| call.entity_type == Some(EntityType::Action);
-        self.calls.iter().any(action)
+        self.calls.iter().any(CallPlan::is_action)
     }
 }

@@ -1,6 +1,7 @@
 //! What others do: entries aligned with the moves they are.
 
-use super::{Draft, Exchange, Play, Stream, Track};
+use super::draft::Deed;
+use super::{Play, Stream, Track};
 use crate::model::oracle::Entity;
 use crate::party::{Party, Role};
 use crate::protocol;
@@ -18,8 +19,7 @@ impl Play {
             let kind = match (path.as_str(), EntityType::of_path(path)) {
                 (protocol::DISCOVER, _) => Stream::Discover,
                 (protocol::REPORT_ERROR, _) => Stream::Report,
-                (_, Some(EntityType::Action)) => Stream::Action(Exchange::default()),
-                (_, Some(entity_type)) => Stream::Entity(Box::new(Track::new(entity_type, None))),
+                (_, Some(entity_type)) => Stream::of(entity_type, None),
                 (other, None) => Stream::Other(other.to_owned()),
             };
             self.streams.insert(stream, kind);
@@ -230,6 +230,7 @@ impl Play {
             return;
         };
         track.proxy_done = true;
+        let entity_type = track.entity_type;
         let Some(key) = track.key.clone() else { return };
         let function_done = track.function_done;
         let mut awaited = false;
@@ -240,7 +241,7 @@ impl Play {
         match half {
             Some(index) => self.complete(index, entry.seq, 0),
             None => {
-                let here = Place::Entity(key.clone());
+                let here = Place::Entity(entity_type, key.clone());
                 awaited = self.align(entry, |kind| match kind {
                     MoveKind::Ends {
                         from: Party::Proxy,
@@ -262,13 +263,13 @@ impl Play {
             }
             return self.forget(stream);
         }
-        let scripted = awaited && self.goes_on(&Place::Entity(key.clone()));
+        let scripted = awaited && self.goes_on(&Place::Entity(entity_type, key.clone()));
         if self.script.role.kit_plays(Party::Function) && !function_done && !scripted {
             let owner = half.and_then(|half| {
                 self.find(|kind| matches!(kind, MoveKind::Complete(k) if *k == key))
                     .filter(|index| self.script.moves[*index].after.contains(&half))
             });
-            self.push(Draft::End(stream, 0, String::new()), owner);
+            self.push_on(Party::Function, stream, Deed::End(0, String::new()), owner);
         }
     }
 
@@ -365,7 +366,7 @@ impl Play {
             self.stored.entry(key).or_default().keep(reply);
             let stores = reply.failure().is_some() && reply.stores();
             if reply.restarts() || stores {
-                self.push(Draft::HalfClose(stream), None);
+                self.push_on(Party::Proxy, stream, Deed::HalfClose, None);
                 if let Some(track) = self.track(stream) {
                     track.proxy_done = true;
                 }
@@ -375,10 +376,11 @@ impl Play {
 
     /// The function failed the stream; as proxy the kit then closes it.
     fn gives_up(&mut self, stream: StreamId, entry: &Entry, text: String) {
-        let Some(key) = self.track(stream).and_then(|track| track.key.clone()) else {
+        let entity = |track: &mut Track| Some((track.entity_type, track.key.clone()?));
+        let Some((entity_type, key)) = self.track(stream).and_then(entity) else {
             return;
         };
-        let place = Place::Entity(key);
+        let place = Place::Entity(entity_type, key);
         let fails =
             |kind: &MoveKind| matches!(kind, MoveKind::Fails { place: p, .. } if *p == place);
         let already = self
@@ -390,7 +392,7 @@ impl Play {
                 .track(stream)
                 .is_none_or(|track| track.proxy_done || track.function_done);
             if self.script.role == Role::Sdk && !done {
-                self.push(Draft::HalfClose(stream), None);
+                self.push_on(Party::Proxy, stream, Deed::HalfClose, None);
                 if let Some(track) = self.track(stream) {
                     track.proxy_done = true;
                 }
@@ -405,6 +407,7 @@ impl Play {
             return;
         };
         let (closed, busy) = (track.proxy_done, track.outstanding.is_some());
+        let entity_type = track.entity_type;
         track.function_done = true;
         let Some(key) = track.key.clone() else { return };
         self.forget(stream);
@@ -415,7 +418,7 @@ impl Play {
         if let Some(index) = completes {
             return self.complete(index, entry.seq, 0);
         }
-        let this = Place::Entity(key);
+        let this = Place::Entity(entity_type, key);
         let fails =
             |kind: &MoveKind| matches!(kind, MoveKind::Fails { place, .. } if *place == this);
         // That all is well is no failure.

@@ -10,7 +10,7 @@ use super::{Act, Play};
 use crate::party::{Party, Role};
 use crate::scenario::Scenario;
 use crate::scenario::message::Bindings;
-use crate::script::{Script, expand};
+use crate::script::{Script, choice, expand};
 use crate::transcript::{Entry, Hop, Lost, StreamId, Transcript, What};
 use function::Function;
 use proxy::Proxy;
@@ -49,7 +49,7 @@ pub(crate) fn scripts(scenario: &Arc<Scenario>, role: Role) -> Vec<Arc<Script>> 
     {
         return Vec::new();
     }
-    let choices = 0..expand::choices(scenario, role);
+    let choices = 0..choice::choices(scenario, role);
     choices
         .filter_map(|choice| expand::expand(scenario, role, choice, bindings(scenario)).ok())
         .map(Arc::new)

@@ -1,7 +1,7 @@
 //! The messages of actions: a call for each command, in four kinds.
 
 use super::Key;
-use super::{Command, FromFunction, FromProxy, Protocol, Reply, Stored};
+use super::{Command, FromFunction, FromProxy, Protocol, Reply, StatePart, Stored};
 use cloudstate_protocol::action as wire;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use prost::Message as _;
@@ -27,6 +27,29 @@ impl From<wire::ActionResponse> for Reply {
 }
 
 impl Protocol for Actions {
+    fn path(&self) -> &'static str {
+        "/cloudstate.action.ActionProtocol/"
+    }
+
+    fn noun(&self) -> &'static str {
+        "an action"
+    }
+
+    fn messages(&self) -> (&'static str, &'static str) {
+        (
+            "cloudstate.action.ActionCommand",
+            "cloudstate.action.ActionResponse",
+        )
+    }
+
+    fn state_parts(&self) -> &'static [StatePart] {
+        &[]
+    }
+
+    fn replay_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn read_in(&self, bytes: &[u8]) -> FromProxy {
         let message = match wire::ActionCommand::decode(bytes) {
             Err(error) => return FromProxy::Garbage(error.to_string()),

@@ -1,5 +1,6 @@
-//! What a service is to the protocol.
+//! The entity types, and where each is described.
 
+use super::{Protocol, StatePart, action, crdt, event_sourced, value_entity};
 use crate::party::Party;
 
 /// What a service is to the protocol.
@@ -24,71 +25,55 @@ impl EntityType {
         EntityType::Action,
     ];
 
-    /// The full name of the protocol's service, by which the type is announced.
-    pub fn name(self) -> &'static str {
-        let path = self.path().trim_start_matches('/');
-        path.split_once('/').map_or(path, |(name, _)| name)
+    /// Everything that is particular to the type on the wire and in a chart.
+    pub fn protocol(self) -> &'static dyn Protocol {
+        match self {
+            EntityType::EventSourced => &event_sourced::EventSourced,
+            EntityType::Value => &value_entity::ValueEntity,
+            EntityType::Crdt => &crdt::Crdt,
+            EntityType::Action => &action::Actions,
+        }
     }
 
-    /// The path of the protocol's call for entities of this type; actions have four.
-    pub fn path(self) -> &'static str {
-        match self {
-            EntityType::EventSourced => "/cloudstate.eventsourced.EventSourced/handle",
-            EntityType::Value => "/cloudstate.valueentity.ValueEntity/handle",
-            EntityType::Crdt => "/cloudstate.crdt.Crdt/handle",
-            EntityType::Action => "/cloudstate.action.ActionProtocol/",
-        }
+    /// The full name of the protocol's service, by which the type is announced.
+    pub fn name(self) -> &'static str {
+        let path = self.protocol().path().trim_start_matches('/');
+        path.split_once('/').map_or(path, |(name, _)| name)
     }
 
     /// The type of the entities whose messages travel on a call of this path.
     pub fn of_path(path: &str) -> Option<EntityType> {
         EntityType::ALL
             .into_iter()
-            .find(|entity_type| path.starts_with(entity_type.path()))
+            .find(|entity_type| path.starts_with(entity_type.protocol().path()))
+    }
+
+    /// Its entities have ids, and a stream each while they are live.
+    pub fn has_entities(self) -> bool {
+        self != EntityType::Action
     }
 
     /// How it is called in a sentence.
     pub fn noun(self) -> &'static str {
-        match self {
-            EntityType::EventSourced => "an event sourced entity",
-            EntityType::Value => "a value entity",
-            EntityType::Crdt => "a CRDT",
-            EntityType::Action => "an action",
-        }
+        self.protocol().noun()
     }
 
     /// The type of the messages that a party sends on the stream with the other.
     pub fn message(self, sender: Party) -> &'static str {
-        let proxy = sender == Party::Proxy;
-        match self {
-            EntityType::EventSourced if proxy => "cloudstate.eventsourced.EventSourcedStreamIn",
-            EntityType::EventSourced => "cloudstate.eventsourced.EventSourcedStreamOut",
-            EntityType::Value if proxy => "cloudstate.valueentity.ValueEntityStreamIn",
-            EntityType::Value => "cloudstate.valueentity.ValueEntityStreamOut",
-            EntityType::Crdt if proxy => "cloudstate.crdt.CrdtStreamIn",
-            EntityType::Crdt => "cloudstate.crdt.CrdtStreamOut",
-            EntityType::Action if proxy => "cloudstate.action.ActionCommand",
-            EntityType::Action => "cloudstate.action.ActionResponse",
+        let (of_proxy, of_function) = self.protocol().messages();
+        match sender {
+            Party::Proxy => of_proxy,
+            Party::Function | Party::Client => of_function,
         }
     }
 
-    /// The keys of an answer that change the state.
-    pub fn state_keys(self) -> &'static [&'static str] {
-        match self {
-            EntityType::EventSourced => &["events", "snapshot"],
-            EntityType::Value => &["state", "delete"],
-            EntityType::Crdt => &["delta", "delete"],
-            EntityType::Action => &[],
-        }
+    /// What an answer may say of the state.
+    pub fn state_parts(self) -> &'static [StatePart] {
+        self.protocol().state_parts()
     }
 
     /// The keys of a replay.
     pub fn replay_keys(self) -> &'static [&'static str] {
-        match self {
-            EntityType::EventSourced => &["snapshot", "events"],
-            EntityType::Value => &["state"],
-            EntityType::Crdt => &["delta"],
-            EntityType::Action => &[],
-        }
+        self.protocol().replay_keys()
     }
 }

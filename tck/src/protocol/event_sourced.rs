@@ -1,6 +1,8 @@
 //! The messages of event sourced entities.
 
-use super::{Begin, Command, FromFunction, FromProxy, Key, Protocol, Reply, Stored};
+use super::{
+    Begin, Command, FromFunction, FromProxy, Key, Protocol, Reply, StateContent, StatePart, Stored,
+};
 use cloudstate_protocol::eventsourced as wire;
 use prost::Message as _;
 use prost_types::Any;
@@ -30,6 +32,40 @@ impl From<wire::EventSourcedReply> for Reply {
 }
 
 impl Protocol for EventSourced {
+    fn path(&self) -> &'static str {
+        "/cloudstate.eventsourced.EventSourced/handle"
+    }
+
+    fn noun(&self) -> &'static str {
+        "an event sourced entity"
+    }
+
+    fn messages(&self) -> (&'static str, &'static str) {
+        (
+            "cloudstate.eventsourced.EventSourcedStreamIn",
+            "cloudstate.eventsourced.EventSourcedStreamOut",
+        )
+    }
+
+    fn state_parts(&self) -> &'static [StatePart] {
+        &[
+            StatePart {
+                key: "events",
+                content: StateContent::Anys("cloudstate.eventsourced.EventSourcedReply"),
+                path: &["events"],
+            },
+            StatePart {
+                key: "snapshot",
+                content: StateContent::Any,
+                path: &["snapshot"],
+            },
+        ]
+    }
+
+    fn replay_keys(&self) -> &'static [&'static str] {
+        &["snapshot", "events"]
+    }
+
     fn read_in(&self, bytes: &[u8]) -> FromProxy {
         let message = match wire::EventSourcedStreamIn::decode(bytes) {
             Err(error) => return FromProxy::Garbage(error.to_string()),

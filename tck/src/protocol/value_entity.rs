@@ -1,6 +1,9 @@
 //! The messages of value entities.
 
-use super::{Begin, Change, Command, FromFunction, FromProxy, Key, Protocol, Reply, Stored};
+use super::{
+    Begin, Change, Command, FromFunction, FromProxy, Key, Protocol, Reply, StateContent, StatePart,
+    Stored,
+};
 use cloudstate_protocol::valueentity as wire;
 use prost::Message as _;
 use wire::value_entity_action::Action;
@@ -33,6 +36,40 @@ impl From<wire::ValueEntityReply> for Reply {
 }
 
 impl Protocol for ValueEntity {
+    fn path(&self) -> &'static str {
+        "/cloudstate.valueentity.ValueEntity/handle"
+    }
+
+    fn noun(&self) -> &'static str {
+        "a value entity"
+    }
+
+    fn messages(&self) -> (&'static str, &'static str) {
+        (
+            "cloudstate.valueentity.ValueEntityStreamIn",
+            "cloudstate.valueentity.ValueEntityStreamOut",
+        )
+    }
+
+    fn state_parts(&self) -> &'static [StatePart] {
+        &[
+            StatePart {
+                key: "state",
+                content: StateContent::Any,
+                path: &["state_action", "update", "value"],
+            },
+            StatePart {
+                key: "delete",
+                content: StateContent::Flag,
+                path: &["state_action", "delete"],
+            },
+        ]
+    }
+
+    fn replay_keys(&self) -> &'static [&'static str] {
+        &["state"]
+    }
+
     fn read_in(&self, bytes: &[u8]) -> FromProxy {
         let message = match wire::ValueEntityStreamIn::decode(bytes) {
             Err(error) => return FromProxy::Garbage(error.to_string()),

@@ -10,7 +10,8 @@ pub enum ExitCode {
     Fail = 1,
     /// Nothing failed, but of some scenario it can't be told who is to blame.
     Inconclusive = 2,
-    /// No scenario was played, or none of them checked a requirement.
+    /// In some role no scenario was played that could be, or the function announces nothing that the kit knows, or no
+    /// scenario checked a requirement.
     NothingChecked = 4,
     /// Wrong arguments, or a file that can't be read.
     Usage = 64,

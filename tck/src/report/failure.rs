@@ -60,7 +60,7 @@ pub(super) fn lines(report: &Report, result: &ScenarioResult, paint: Paint) -> V
         );
         out.push(String::new());
     }
-    out.extend(pointers(result, paint));
+    out.extend(pointers(report, result, paint));
     out
 }
 
@@ -231,7 +231,7 @@ fn others(result: &ScenarioResult, root: &Finding, paint: Paint) -> Vec<String> 
     out
 }
 
-fn pointers(result: &ScenarioResult, paint: Paint) -> Vec<String> {
+fn pointers(report: &Report, result: &ScenarioResult, paint: Paint) -> Vec<String> {
     let mut out = Vec::new();
     let mut point = |label: &str, text: String| {
         out.push(format!("  {} {text}", paint.dim(&format!("{label:<10}"))))
@@ -249,8 +249,8 @@ fn pointers(result: &ScenarioResult, paint: Paint) -> Vec<String> {
             format!("{path} ({} entries)", grouped(result.entries)),
         );
     }
-    if !result.rerun.is_empty() {
-        point("run again", result.rerun.clone());
+    if let Some(command) = report.rerun(result) {
+        point("run again", command);
     }
     out
 }

@@ -2,8 +2,8 @@
 //! the verdict last.
 
 use super::paint::Paint;
-use super::{Class, Outcome, Report, ScenarioResult, failure, plural, time};
-use crate::text::{clean, wrap};
+use super::{Class, Outcome, Report, ScenarioResult, failure, time};
+use crate::text::{clean, plural, wrap};
 use std::fmt::Write as _;
 
 /// Columns of running text.

@@ -1,12 +1,13 @@
 //! Runs the mutants: each against the scenario that must kill it, which passes without the mutant's rules.
 
 use super::StageError;
-use super::stages::{BRIEF, merged, placeholders, serves, starts_the_proxy};
+use super::stages::{BRIEF, announces, merged, placeholders, serves, starts_the_proxy};
 use super::task::fresh;
-use crate::cast::door::{Behind, Door};
+use crate::cast::endpoint::{Backend, Endpoint};
 use crate::cast::relay::Relay;
 use crate::cast::stage::{Stage, Subject};
 use crate::cast::{self, Limits};
+use crate::door::Door;
 use crate::finding::{Finding, Verdict};
 use crate::judge;
 use crate::judge::Judgement;
@@ -16,12 +17,12 @@ use crate::party::{Party, Role};
 use crate::scenario::Scenario;
 use crate::script::expand;
 use crate::system::{Port, StartError, System};
+use crate::tasks::side_by_side;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 /// What became of a mutant.
 #[derive(Clone, Debug)]
@@ -62,26 +63,25 @@ pub async fn mutants(
         .map(|scenario| (scenario.name(), scenario.clone()))
         .collect();
     let places = Arc::new(Semaphore::new(6));
-    let mut running = JoinSet::new();
-    for mutant in all {
-        let (laboratory, places) = (laboratory.clone(), places.clone());
+    let trials = all.into_iter().map(|mutant| {
+        let (laboratory, places, tried) = (laboratory.clone(), places.clone(), mutant.clone());
         let scenario = by_name.get(&mutant.killed_by).cloned();
-        running.spawn(async move {
+        let trial = async move {
             let _place = places.acquire().await;
-            let fate = match scenario {
-                Some(scenario) => laboratory.fate(&mutant, &scenario).await,
-                None => Fate::Error(format!("no scenario is called {}", mutant.killed_by)),
-            };
-            (mutant, fate)
-        });
-    }
+            match scenario {
+                Some(scenario) => laboratory.fate(&tried, &scenario).await,
+                None => Fate::Error(format!("no scenario is called {}", tried.killed_by)),
+            }
+        };
+        (mutant, trial)
+    });
     let mut fates = Fates::new();
-    while let Some(finished) = running.join_next().await {
-        if let Ok((mutant, fate)) = finished {
-            done(&mutant, &fate);
-            fates.push((mutant, fate));
-        }
-    }
+    side_by_side(trials, &mut |mutant, fate| {
+        let fate = fate.unwrap_or_else(Fate::Error);
+        done(&mutant, &fate);
+        fates.push((mutant, fate));
+    })
+    .await;
     fates.sort_by(|a, b| a.0.id.cmp(&b.0.id));
     Ok(fates)
 }
@@ -167,19 +167,24 @@ impl Laboratory {
     ) -> Result<Judgement, String> {
         let forgets = mutant.forgets && rules.is_some();
         let rules = rules.unwrap_or_default();
-        let (role, (stage, _relays)) = match mutant.mutates {
+        let (role, (stage, relays)) = match mutant.mutates {
             Party::Function => (Role::Sdk, self.broken_function(rules).await?),
             _ => {
                 let broken = self.broken_proxy(scenario, rules, forgets).await;
                 (Role::Proxy, broken.map_err(|error| error.to_string())?)
             }
         };
-        let script =
-            expand::expand(scenario, role, 0, fresh(scenario)).map_err(|reason| reason.0)?;
+        let script = expand::expand(scenario, role, 0, fresh(scenario))
+            .map_err(|reason| reason.to_string())?;
         let script = Arc::new(script);
-        let transcript = cast::perform(script.clone(), &stage, &self.limits).await;
+        let transcript = cast::perform(script.clone(), Door::Grpc, &stage, &self.limits).await;
         stage.stop().await;
-        Ok(judge::judge(&script, &transcript?))
+        // A relay that panics is seen as a stream that breaks, which is nobody's fault but the kit's.
+        if let Some(why) = relays.iter().find_map(Relay::panic) {
+            return Err(why);
+        }
+        let transcript = transcript.map_err(|error| error.to_string())?;
+        Ok(judge::judge(&script, &transcript))
     }
 
     async fn broken_function(&self, rules: Vec<Rule>) -> Result<(Stage, Vec<Relay>), String> {
@@ -220,10 +225,10 @@ impl Laboratory {
         let port = Port::free().map_err(cant)?;
         let brief = BRIEF.as_millis() as i64;
         let spec = merged(scenario, model::spec::entity_spec_with_brief(brief))?;
-        let whole = scenario.spec.is_some();
-        let door = Door::open(port, Behind::Kit { whole }, spec).map_err(cant)?;
+        let backend = Backend::Kit(announces(scenario));
+        let endpoint = Endpoint::open(port, backend, spec).map_err(cant)?;
         let (call, back) = (Direction::ProxyToFunction, Direction::FunctionToProxy);
-        let behind = Relay::open(door.address(), call, back, rules.clone())
+        let behind = Relay::open(endpoint.address(), call, back, rules.clone())
             .await
             .map_err(cant)?;
         let number = self.folders.fetch_add(1, Ordering::Relaxed);
@@ -232,12 +237,12 @@ impl Laboratory {
         std::fs::create_dir_all(&folder).map_err(cant)?;
         system
             .has(&scenario.needs, Role::Proxy)
-            .map_err(StartError::because)?;
+            .map_err(|reason| StartError::because(reason.to_string()))?;
         let data = folder.display().to_string();
         let values = placeholders(behind.address(), data, &scenario.needs);
         let mut process = system.process(party, Party::Proxy, &values)?;
         if !starts_the_proxy(scenario) {
-            serves(&mut process, &door).await?;
+            serves(&mut process, &endpoint).await?;
         }
         let (call, back) = (Direction::ClientToProxy, Direction::ProxyToClient);
         let front = Relay::open(process.address(), call, back, rules)
@@ -247,7 +252,7 @@ impl Laboratory {
         Ok((
             Stage {
                 proxy: Some(proxy),
-                door: Some(door),
+                endpoint: Some(endpoint),
                 ..Stage::default()
             },
             vec![behind, front],

@@ -2,21 +2,22 @@
 
 use super::task::Task;
 use crate::cast::announce;
-use crate::cast::door::{Behind, Door};
+use crate::cast::endpoint::{Announces, Backend, Endpoint};
 use crate::cast::stage::{Stage, Subject};
 use crate::cast::{self, Limits};
+use crate::judge::invariants::discovery as announcement;
 use crate::model;
-use crate::party;
-use crate::party::Role;
+use crate::party::{Party, Role};
 use crate::protocol;
 use crate::protocol::discovery;
 use crate::scenario::{Scenario, StepKind};
-use crate::script::Script;
-use crate::script::expand;
-use crate::system::{Managed, Party, Port, Setting, StartError, System, connects};
+use crate::script::needs;
+use crate::script::{NotPlayable, Script};
+use crate::services::SERVICES;
+use crate::system::{Managed, PartyConfig, Port, ProxyTimeout, StartError, System, connects};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{
-    EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
+    Entity, EntityPassivationStrategy, EntitySpec, ProxyInfo, TimeoutPassivationStrategy,
 };
 use prost::Message as _;
 use std::collections::BTreeSet;
@@ -112,7 +113,7 @@ impl Stages {
             Role::Sdk => stages.shared = stages.sdk().await?,
             Role::Proxy => {
                 let spec = model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64);
-                stages.shared = stages.proxy(spec, false, true, &[]).await?;
+                stages.shared = stages.proxy(spec, Announces::Supported, true, &[]).await?;
             }
             Role::Stack => stages.stack(passivates).await?,
         }
@@ -141,12 +142,12 @@ impl Stages {
 
     pub fn shared(&self, scenario: &Scenario) -> &Stage {
         match &self.brief {
-            Some(brief) if expand::passivates(scenario) => brief,
+            Some(brief) if needs::passivates(scenario) => brief,
             _ => &self.shared,
         }
     }
 
-    fn party(&self, function: bool) -> Result<&Party, StageError> {
+    fn party(&self, function: bool) -> Result<&PartyConfig, StageError> {
         let (party, name) = if function {
             (&self.system.function, "function")
         } else {
@@ -163,7 +164,7 @@ impl Stages {
         let subject = match party.address {
             Some(address) => Subject::at(address),
             None => {
-                let mut process = self.system.process(party, party::Party::Function, &[])?;
+                let mut process = self.system.process(party, Party::Function, &[])?;
                 process.accepts(READY).await?;
                 Subject::managed(process)
             }
@@ -182,7 +183,7 @@ impl Stages {
         let asked = cast::unary(&connection, protocol::DISCOVER, &info);
         let answered = tokio::time::timeout(self.limits.patience, asked).await;
         let answered = match answered {
-            Ok(answered) => answered,
+            Ok(answered) => answered.map_err(|error| error.to_string()),
             Err(_) => Err(format!(
                 "discover is not answered within {:?}",
                 self.limits.patience
@@ -242,17 +243,17 @@ impl Stages {
         spec: EntitySpec,
         needs: &[String],
     ) -> Result<Stage, StageError> {
-        let behind = Behind::Function(function.address());
+        let backend = Backend::Function(function.address());
         // The kit stands for the function: it announces the edition's version, so that what a function from
         // before announcements does can be told apart from what it announces.
         let mut spec = spec;
         let info = spec.service_info.get_or_insert_default();
         (info.protocol_major_version, info.protocol_minor_version) = (0, 2);
-        let (door, proxy) = self.proxy_at(spec, behind, true, needs).await?;
+        let (endpoint, proxy) = self.proxy_at(spec, backend, true, needs).await?;
         Ok(Stage {
             function: Some(function),
             proxy: Some(proxy),
-            door: Some(door),
+            endpoint: Some(endpoint),
             ..Stage::default()
         })
     }
@@ -260,27 +261,27 @@ impl Stages {
     async fn proxy(
         &self,
         spec: EntitySpec,
-        whole: bool,
+        announces: Announces,
         start: bool,
         needs: &[String],
     ) -> Result<Stage, StageError> {
-        let behind = Behind::Kit { whole };
-        let (door, proxy) = self.proxy_at(spec, behind, start, needs).await?;
+        let backend = Backend::Kit(announces);
+        let (endpoint, proxy) = self.proxy_at(spec, backend, start, needs).await?;
         Ok(Stage {
             proxy: Some(proxy),
-            door: Some(door),
+            endpoint: Some(endpoint),
             ..Stage::default()
         })
     }
 
-    /// The kit's door, and a proxy that looks for its function there. The door is open before the proxy starts.
+    /// The kit's endpoint, and a proxy that looks for its function there. The endpoint is open before the proxy starts.
     async fn proxy_at(
         &self,
         spec: EntitySpec,
-        behind: Behind,
+        backend: Backend,
         start: bool,
         needs: &[String],
-    ) -> Result<(Door, Subject), StageError> {
+    ) -> Result<(Endpoint, Subject), StageError> {
         let party = self.party(false)?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = party.function_listen.unwrap_or(any);
@@ -289,26 +290,26 @@ impl Stages {
                 "the kit can't listen at {listen} as function: {error}"
             ))
         };
-        let door = Port::at(listen).and_then(|port| Door::open(port, behind, spec));
-        let door = door.map_err(cant)?;
+        let endpoint = Port::at(listen).and_then(|port| Endpoint::open(port, backend, spec));
+        let endpoint = endpoint.map_err(cant)?;
         if let Some(address) = party.address {
             // It may not listen before it has found its function.
             let there = tokio::time::timeout(READY, connects(address)).await;
             let missing = |_| {
                 StageError::Unusable(format!(
                     "the proxy at {address} doesn't accept connections after {READY:?}; the kit is its function, at {}",
-                    door.address()
+                    endpoint.address()
                 ))
             };
             there.map_err(missing)?;
-            return Ok((door, Subject::at(address)));
+            return Ok((endpoint, Subject::at(address)));
         }
-        let values = placeholders(door.address(), self.folders.next()?, needs);
-        let mut process = self.system.process(party, party::Party::Proxy, &values)?;
+        let values = placeholders(endpoint.address(), self.folders.next()?, needs);
+        let mut process = self.system.process(party, Party::Proxy, &values)?;
         if start {
-            serves(&mut process, &door).await?;
+            serves(&mut process, &endpoint).await?;
         }
-        Ok((door, Subject::managed(process)))
+        Ok((endpoint, Subject::managed(process)))
     }
 
     /// A stage that one scenario has to itself; what its chart starts is not started yet.
@@ -327,9 +328,13 @@ impl Stages {
                     scenario,
                     model::spec::entity_spec_with_brief(BRIEF.as_millis() as i64),
                 )?;
-                let whole = scenario.spec.is_some();
-                self.proxy(spec, whole, !starts_the_proxy(scenario), needs)
-                    .await
+                self.proxy(
+                    spec,
+                    announces(scenario),
+                    !starts_the_proxy(scenario),
+                    needs,
+                )
+                .await
             }
             Role::Stack => {
                 let (function, spec) = self.function().await?;
@@ -338,8 +343,20 @@ impl Stages {
         }
     }
 
+    /// The function announces nothing that any scenario is about: why nothing that is played shows anything of it.
+    pub fn unserved(&self) -> Option<String> {
+        let spec = self.spec.as_ref()?;
+        let known = |entity: &Entity| SERVICES.iter().any(|s| s.name == entity.service_name);
+        (!spec.entities.iter().any(known)).then(|| {
+            let names = spec.entities.iter().map(|e| e.service_name.as_str());
+            let names = names.collect::<Vec<_>>().join(", ");
+            let names = if names.is_empty() { "none" } else { &names };
+            format!("the function announces no entity that the kit has scenarios for ({names})")
+        })
+    }
+
     /// Is everything there that the scenario needs?
-    pub fn applicable(&self, system: &System, task: Task) -> Result<Task, String> {
+    pub fn applicable(&self, system: &System, task: Task) -> Result<Task, NotPlayable> {
         system.has(&task.scenario.needs, self.role)?;
         if task.own_subject {
             let party = if self.role == Role::Sdk {
@@ -348,14 +365,14 @@ impl Stages {
                 &system.proxy
             };
             if party.as_ref().is_none_or(|party| party.command.is_empty()) {
-                return Err("the kit can't start a subject of its own for it".to_owned());
+                return Err(NotPlayable::NoOwnSubject);
             }
         }
-        if self.role == Role::Stack && expand::passivates(&task.scenario) && self.brief.is_none() {
-            return Err("it needs a second proxy, which the kit can't start".to_owned());
+        if self.role == Role::Stack && needs::passivates(&task.scenario) && self.brief.is_none() {
+            return Err(NotPlayable::NoSecondProxy);
         }
         if let Some(missing) = self.unsupported(&task.script) {
-            return Err(format!("the proxy doesn't support {missing}"));
+            return Err(NotPlayable::Unsupported(missing));
         }
         if let Some(spec) = &self.spec {
             let served: BTreeSet<&str> = spec
@@ -367,7 +384,7 @@ impl Stages {
                 .into_iter()
                 .find(|service| !served.contains(service.as_str()));
             if let Some(service) = missing {
-                return Err(format!("the function doesn't announce {service}"));
+                return Err(NotPlayable::NotAnnounced(service));
             }
         }
         Ok(task)
@@ -375,7 +392,7 @@ impl Stages {
 
     /// The name of an entity type that a script needs and the proxy, by its own word, doesn't have.
     fn unsupported(&self, script: &Script) -> Option<String> {
-        let info = ProxyInfo::decode(self.shared.door()?.announced()?).ok()?;
+        let info = ProxyInfo::decode(self.shared.endpoint()?.announced()?).ok()?;
         let types = script.calls.iter().filter_map(|call| call.entity_type);
         let names = types.map(|entity_type| entity_type.name().to_owned());
         names
@@ -418,12 +435,20 @@ impl Stages {
             ("library", info.support_library_name),
             ("library version", info.support_library_version),
             ("protocol version", version),
+            ("descriptors left unread", self.left_unread()),
         ];
         Some(named(fields))
     }
 
+    /// Descriptors that can't be read and need not be.
+    fn left_unread(&self) -> String {
+        let files = self.spec.iter().flat_map(announcement::set_aside);
+        let words = files.map(|unknown| format!("{} (syntax {:?})", unknown.file, unknown.syntax));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
     pub fn proxy_info(&self) -> Option<Vec<(String, String)>> {
-        let info = ProxyInfo::decode(self.shared.door()?.announced()?).ok()?;
+        let info = ProxyInfo::decode(self.shared.endpoint()?.announced()?).ok()?;
         let version = format!(
             "{}.{}",
             info.protocol_major_version, info.protocol_minor_version
@@ -450,6 +475,15 @@ pub(super) fn starts_the_proxy(scenario: &Scenario) -> bool {
     matches!(first, Some(StepKind::Start(_)))
 }
 
+/// What the kit as function announces to a scenario that has the proxy to itself.
+pub(super) fn announces(scenario: &Scenario) -> Announces {
+    if scenario.spec.is_some() {
+        Announces::Everything
+    } else {
+        Announces::Supported
+    }
+}
+
 /// What stands for the placeholders of a proxy's command, beside where it listens.
 pub(super) fn placeholders(
     function: SocketAddr,
@@ -463,7 +497,7 @@ pub(super) fn placeholders(
         ("data", data),
         ("passivation", BRIEF.as_millis().to_string()),
     ];
-    values.extend(Setting::ALL.map(|setting| setting.value(needs)));
+    values.extend(ProxyTimeout::ALL.map(|timeout| timeout.value(needs)));
     values
 }
 
@@ -473,20 +507,26 @@ fn named<const N: usize>(fields: [(&str, String); N]) -> Vec<(String, String)> {
 }
 
 /// Starts a proxy, and waits until it has a function and accepts clients.
-pub(super) async fn serves(process: &mut Managed, door: &Door) -> Result<(), StartError> {
+pub(super) async fn serves(process: &mut Managed, endpoint: &Endpoint) -> Result<(), StartError> {
     process
-        .get_ready(READY, || door.discovered(), "did not call discover")
+        .get_ready(READY, || endpoint.discovered(), "did not call discover")
         .await?;
     process.accepts(READY).await
 }
 
+/// The services that the function must announce for this to be about it.
 fn services(script: &Script) -> BTreeSet<String> {
-    script
-        .calls
-        .iter()
+    let calls = script.calls.iter();
+    let called = calls
         .filter(|call| call.entity_type.is_some())
-        .map(|call| call.service().to_owned())
-        .collect()
+        .map(|call| call.service().to_owned());
+    let raw = script.moves.iter().filter_map(|step| step.kind.entity());
+    let raw = raw.map(|key| key.service.clone());
+    // A scenario that names a service for itself is about that, even where it calls nobody.
+    let scenario = &script.scenario;
+    let own = scenario.service_span.start > scenario.span.start;
+    let own = own.then(|| scenario.service.clone());
+    called.chain(raw).chain(own).collect()
 }
 
 /// The scenario's `spec` over the kit's: fields that it writes replace the kit's, one by one at the top and in
@@ -495,6 +535,6 @@ pub(super) fn merged(scenario: &Scenario, spec: EntitySpec) -> Result<EntitySpec
     let Some(node) = &scenario.spec else {
         return Ok(spec);
     };
-    announce::laid_over(node, spec)
+    announce::overlay(node, spec)
         .map_err(|text| StageError::Unusable(format!("the spec of {}: {text}", scenario.name())))
 }

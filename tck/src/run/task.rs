@@ -2,6 +2,7 @@
 
 use super::stages::Stages;
 use super::{RunOptions, result_of};
+use crate::door::Door;
 use crate::finding::Verdict;
 use crate::judge;
 use crate::judge::Judgement;
@@ -9,9 +10,10 @@ use crate::party::Role;
 use crate::report::{Outcome, ScenarioResult};
 use crate::scenario::message::Bindings;
 use crate::scenario::{Scenario, write};
-use crate::script::Script;
 use crate::script::expand;
+use crate::script::{NotPlayable, Script};
 use crate::system;
+use crate::tasks::apart;
 use crate::transcript::{Transcript, file};
 use crate::{cast, diagram, explore};
 use std::fs;
@@ -29,6 +31,8 @@ const DEATH: Duration = Duration::from_millis(200);
 pub(super) struct Task {
     pub scenario: Arc<Scenario>,
     pub role: Role,
+    /// By which door its client calls.
+    pub door: Door,
     pub choice: usize,
     pub instance: Option<String>,
     pub own_subject: bool,
@@ -66,16 +70,17 @@ impl Task {
         role: Role,
         choice: usize,
         instance: Option<String>,
-    ) -> Result<Task, String> {
+    ) -> Result<Task, NotPlayable> {
         crate::check::roles(scenario)
             .into_iter()
             .find(|(other, _)| *other == role)
             .map_or(Ok(()), |(_, playable)| playable)?;
-        let script = expand::expand(scenario, role, choice, fresh(scenario)).map_err(|e| e.0)?;
+        let script = expand::expand(scenario, role, choice, fresh(scenario))?;
         let own_subject = system::needs_own_subject(scenario);
         Ok(Task {
             scenario: scenario.clone(),
             role,
+            door: Door::Grpc,
             choice,
             instance,
             own_subject,
@@ -97,6 +102,14 @@ impl Task {
         keys.len()
     }
 
+    /// Plays it so that a panic of the kit costs this scenario and no other.
+    pub async fn play_apart(self: &Arc<Self>, stages: &Arc<Stages>) -> Played {
+        let (task, stages) = (self.clone(), stages.clone());
+        let played = apart(async move { task.play(&stages).await }).await;
+        played.unwrap_or_else(|why| self.error(why))
+    }
+
+    /// Plays it, and judges.
     pub async fn play(&self, stages: &Stages) -> Played {
         let began = Instant::now();
         let mut played = match expand::expand(
@@ -106,13 +119,14 @@ impl Task {
             fresh(&self.scenario),
         ) {
             Ok(script) => self.on_stage(Arc::new(script), stages).await,
-            Err(reason) => self.error(reason.0),
+            Err(reason) => self.error(reason.to_string()),
         };
         played.result.duration_ms = Some(began.elapsed().as_millis() as u64);
         played
     }
 
-    fn error(&self, text: String) -> Played {
+    /// It could not be played, or not be judged.
+    pub fn error(&self, text: String) -> Played {
         let judgement = Judgement {
             error: Some(text.clone()),
             ..Judgement::default()
@@ -150,13 +164,14 @@ impl Task {
         } else {
             stages.shared(&self.scenario)
         };
-        let mut transcript = match cast::perform(script.clone(), stage, &stages.limits).await {
-            Ok(transcript) => transcript,
-            Err(text) => return self.error(text),
-        };
-        if let Some(instance) = &self.instance {
-            transcript.scenario = format!("{}[{instance}]", transcript.scenario);
-        }
+        let mut transcript =
+            match cast::perform(script.clone(), self.door, stage, &stages.limits).await {
+                Ok(transcript) => transcript,
+                Err(error) => return self.error(error.to_string()),
+            };
+        transcript.scenario = self
+            .door
+            .full_name(&transcript.scenario, self.instance.as_deref());
         let judgement = judge::judge(&script, &transcript);
         let suspect = !self.own_subject && judgement.verdict() != Verdict::Pass;
         let died = match suspect {
@@ -233,7 +248,7 @@ pub(super) async fn shrink(
     };
     let replay = async |scenario: &Scenario| -> bool {
         match Task::new(&Arc::new(scenario.clone()), role, 0, None) {
-            Ok(task) => same(&task.play(stages).await),
+            Ok(task) => same(&Arc::new(task).play_apart(stages).await),
             Err(_) => false,
         }
     };
@@ -259,7 +274,7 @@ pub(super) async fn shrink(
     let Ok(task) = Task::new(&Arc::new(smallest.clone()), role, 0, None) else {
         return first;
     };
-    let mut played = task.play(stages).await;
+    let mut played = Arc::new(task).play_apart(stages).await;
     if !same(&played) {
         played = first;
     }

@@ -4,8 +4,7 @@
 use super::service::request_node;
 use super::{Answer, Call, Scenario};
 use crate::protocol::Change;
-use crate::protocol::EntityType;
-use crate::protocol::Reply;
+use crate::protocol::{EntityType, Reply, StateContent, StatePart};
 use crate::scenario::message;
 use crate::yaml::node::Key;
 use crate::yaml::{Node, Span, Value};
@@ -38,7 +37,7 @@ impl Form<'_> {
         let effects = answer.effects.iter().map(|effect| self.effect(effect));
         let effects =
             (!answer.effects.is_empty()).then(|| ("side_effects", Node::list(span, effects)));
-        if self.entity_type == EntityType::Action {
+        if !self.entity_type.has_entities() {
             return Node::map(span, action.into_iter().chain(effects));
         }
         let mut reply = vec![("command_id", Node::number(span, self.command_id))];
@@ -56,27 +55,23 @@ impl Form<'_> {
             .unwrap_or(self.scenario.span)
     }
 
-    /// What it does to the state.
+    /// What it says of the state, each in its field of the reply.
     fn state(&self) -> Vec<(&'static str, Node)> {
-        let (answer, span) = (self.answer, self.span());
-        let map = |key, node| Node::map(span, [(key, node)]);
-        match self.entity_type {
-            EntityType::EventSourced => {
-                let events = answer.events.clone().map(|events| ("events", events));
-                let snapshot = answer.snapshot.clone().map(|any| ("snapshot", any));
-                events.into_iter().chain(snapshot).collect()
-            }
-            EntityType::Value => {
-                let update = answer.state.clone();
-                let update = update.map(|value| map("update", map("value", value)));
-                let delete = answer
-                    .delete
-                    .then(|| map("delete", Node::map::<&str>(span, [])));
-                let action = update.or(delete).map(|action| ("state_action", action));
-                Vec::from_iter(action)
-            }
-            EntityType::Crdt | EntityType::Action => Vec::new(),
-        }
+        let span = self.span();
+        let field = |part: &StatePart| {
+            let (_, node) = self.answer.state.iter().find(|(key, _)| *key == part.key)?;
+            let value = match part.content {
+                StateContent::Flag => Node::map::<&str>(span, []),
+                StateContent::Any | StateContent::Anys(_) | StateContent::Message(_) => {
+                    node.clone()
+                }
+            };
+            let (outer, inner) = part.path.split_first()?;
+            let nest = |node, name: &&'static str| Node::map(span, [(*name, node)]);
+            Some((*outer, inner.iter().rev().fold(value, nest)))
+        };
+        let parts = self.entity_type.state_parts();
+        parts.iter().filter_map(field).collect()
     }
 
     /// Reply, forward or failure.
@@ -153,7 +148,6 @@ impl Form<'_> {
 /// A reply as a scenario would write it.
 pub fn answer_of(span: Span, reply: &Reply, package: &str) -> Answer {
     use cloudstate_protocol::cloudstate::client_action::Action;
-    let node = |any: &Any| message::any_to_node(any, package, span);
     let payload = |any: &Option<Any>| {
         message::payload_to_node(any.as_ref().unwrap_or(&Any::default()), package, span)
     };
@@ -178,16 +172,10 @@ pub fn answer_of(span: Span, reply: &Reply, package: &str) -> Answer {
         call(service, command, &effect.payload, effect.synchronous)
     };
     let mut answer = Answer {
-        events: (!reply.events.is_empty()).then(|| Node::list(span, reply.events.iter().map(node))),
-        snapshot: reply.snapshot.as_ref().map(node),
+        state: written_state(reply, span, package),
         effects: reply.side_effects.iter().map(effect).collect(),
         ..Answer::default()
     };
-    match &reply.value {
-        Some(Change::Update(value)) => answer.state = value.as_ref().map(node),
-        Some(Change::Delete) => answer.delete = true,
-        Some(Change::Unset) | None => {}
-    }
     match &reply.action {
         Some(Action::Reply(reply)) => answer.reply = Some(payload(&reply.payload)),
         Some(Action::Failure(failure)) => {
@@ -200,4 +188,20 @@ pub fn answer_of(span: Span, reply: &Reply, package: &str) -> Answer {
         None => answer.nothing = true,
     }
     answer
+}
+
+/// What a reply says of the state, as a scenario would write it.
+fn written_state(reply: &Reply, span: Span, package: &str) -> Vec<(&'static str, Node)> {
+    let node = |any: &Any| message::any_to_node(any, package, span);
+    let mut state = Vec::new();
+    if !reply.events.is_empty() {
+        state.push(("events", Node::list(span, reply.events.iter().map(node))));
+    }
+    state.extend(reply.snapshot.as_ref().map(|any| ("snapshot", node(any))));
+    match &reply.value {
+        Some(Change::Update(value)) => state.extend(value.as_ref().map(|any| ("state", node(any)))),
+        Some(Change::Delete) => state.push(("delete", Node::new(span, Value::Bool(true)))),
+        Some(Change::Unset) | None => {}
+    }
+    state
 }

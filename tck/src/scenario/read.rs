@@ -8,7 +8,7 @@ use super::keys::{self, FormDoc, KeyDoc, Kind};
 use super::{Scenario, Step, StepKind, Verifies};
 use crate::yaml::node::Key;
 use crate::yaml::source::allowed;
-use crate::yaml::{Node, Source, SourceError, Span, Value, tree};
+use crate::yaml::{Cursor, Node, Source, SourceError, Span, Value, tree};
 use kind::{bare_word, clients, form, head_span, list, misfit, party, text, truth};
 use std::sync::Arc;
 
@@ -77,17 +77,19 @@ impl Reader<'_> {
     /// Checks the keys of a map against the tables, and what stands under them.
     fn keys(&mut self, node: &Node, what: &str, tables: &[&[KeyDoc]]) -> bool {
         let docs = || tables.iter().flat_map(|table| table.iter());
-        let Some(entries) = node.entries() else {
-            self.error(node.span, format!("{what} is written as a map"), None);
-            return false;
+        let map = Cursor::new(self.source, node);
+        let entries = match map.entries(what) {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.errors.push(error);
+                return false;
+            }
         };
+        let known: Vec<&str> = docs().map(|doc| doc.key).collect();
+        self.errors.extend(map.unknown(what, &known));
         for (key, value) in entries {
-            match docs().find(|doc| doc.key == key.text) {
-                Some(doc) => self.kind(key, value, doc.kind),
-                None => {
-                    let help = allowed(&key.text, docs().map(|doc| doc.key));
-                    self.error(key.span, format!("{what} has no key {}", key.text), help);
-                }
+            if let Some(doc) = docs().find(|doc| doc.key == key.text) {
+                self.kind(key, value, doc.kind);
             }
         }
         let missing: Vec<&str> = docs()
@@ -95,12 +97,8 @@ impl Reader<'_> {
             .map(|doc| doc.key)
             .collect();
         if !missing.is_empty() {
-            let keys = if missing.len() == 1 { "key" } else { "keys" };
-            self.error(
-                head_span(node),
-                format!("{what} needs the {keys} {}", missing.join(", ")),
-                None,
-            );
+            self.errors
+                .push(map.missing(head_span(node), what, &missing));
         }
         missing.is_empty()
     }

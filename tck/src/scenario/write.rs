@@ -296,11 +296,7 @@ fn answer(map: &mut Map, this: &Answer) {
         failure,
         nothing,
         metadata,
-        events,
-        snapshot,
         state,
-        delta,
-        delete,
         effects,
         restart,
         unordered,
@@ -310,11 +306,9 @@ fn answer(map: &mut Map, this: &Answer) {
     map.flag("nothing", *nothing);
     map.add("restart", restart.clone());
     map.add("reply_metadata", metadata.clone());
-    map.add("events", events.clone());
-    map.add("snapshot", snapshot.clone());
-    map.add("state", state.clone());
-    map.add("delta", delta.clone());
-    map.flag("delete", *delete);
+    for (key, node) in state {
+        map.add(key, Some(node.clone()));
+    }
     map.list("effects", effects.iter().map(nested).collect());
     map.add("forward", forward.as_deref().map(nested));
     map.list("unordered", steps(unordered));

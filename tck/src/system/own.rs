@@ -2,11 +2,11 @@
 
 use crate::scenario::steps;
 use crate::scenario::{Fault, Raw, Scenario, StepKind};
-use crate::system::Setting;
+use crate::system::ProxyTimeout;
 
 /// Does this scenario change or kill its subject, so that it needs one of its own?
 pub fn needs_own_subject(scenario: &Scenario) -> bool {
-    let set = |need: &String| Setting::of(need).is_some();
+    let set = |need: &String| ProxyTimeout::of(need).is_some();
     let mut own = scenario.spec.is_some() || scenario.needs.iter().any(set);
     steps::each(&scenario.chart, &mut |step| {
         own |= matches!(

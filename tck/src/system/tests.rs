@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::finding::{Finding, Severity, Verdict};
-use crate::party::Party as Blamed;
+use crate::party::Party;
 use crate::report::{Outcome, Place, ScenarioResult};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -258,9 +258,9 @@ async fn a_link_is_started_as_the_link_that_it_is() {
 #[tokio::test]
 async fn preparing_shows_its_output() {
     let prepared = async |line: &str| {
-        let function = Party {
+        let function = PartyConfig {
             prepare: ["sh", "-c", line].map(str::to_owned).to_vec(),
-            ..Party::at(SocketAddr::from(([127, 0, 0, 1], 1)))
+            ..PartyConfig::at(SocketAddr::from(([127, 0, 0, 1], 1)))
         };
         let system = System {
             function: Some(function),
@@ -397,7 +397,7 @@ fn result(name: &str, role: Role, broken: &[&str]) -> ScenarioResult {
     let finding = |requirement: &&str| Finding {
         requirement: (*requirement).to_owned(),
         severity: Severity::Failure,
-        blame: Some(Blamed::Function),
+        blame: Some(Party::Function),
         summary: String::new(),
         mismatches: Vec::new(),
         step: None,
@@ -408,6 +408,7 @@ fn result(name: &str, role: Role, broken: &[&str]) -> ScenarioResult {
         name: name.to_owned(),
         instance: None,
         role,
+        door: crate::door::Door::Grpc,
         title: String::new(),
         source: Place::default(),
         outcome: Outcome::Ran {
@@ -422,7 +423,6 @@ fn result(name: &str, role: Role, broken: &[&str]) -> ScenarioResult {
         diagram: String::new(),
         log_tail: Vec::new(),
         duration_ms: None,
-        rerun: String::new(),
         entries: 0,
         transcript: None,
         error: None,
@@ -441,7 +441,7 @@ fn waiver(scenario: &str, requirement: Option<&str>, reason: &str) -> Waiver {
 
 #[test]
 fn a_waiver_excuses_what_it_names_and_nothing_else() {
-    let waivers = Waivers(vec![
+    let waivers = WaiverSet(vec![
         waiver("a/*", Some("x.one"), "first"),
         waiver("a/c", Some("x.two"), "second"),
     ]);
@@ -483,7 +483,7 @@ fn a_waiver_excuses_what_it_names_and_nothing_else() {
 #[test]
 fn a_waiver_that_is_not_needed_is_stale() {
     // The same reason twice, as two waivers of one issue have it.
-    let waivers = Waivers(vec![
+    let waivers = WaiverSet(vec![
         waiver("a/b", Some("x.one"), "issue 1"),
         waiver("a/c", None, "issue 1"),
         waiver("a/d", None, "issue 2"),

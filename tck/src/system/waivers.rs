@@ -19,7 +19,7 @@ pub struct Waiver {
 
 /// All waivers of a system.
 #[derive(Clone, Debug, Default)]
-pub struct Waivers(pub Vec<Waiver>);
+pub struct WaiverSet(pub Vec<Waiver>);
 
 /// It ran, and a waiver is what it needs.
 fn failing(result: &ScenarioResult) -> Option<Verdict> {
@@ -71,7 +71,7 @@ impl Waiver {
     }
 }
 
-impl Waivers {
+impl WaiverSet {
     /// Marks a known failure as waived, if all that fails in it is known.
     pub fn excuse(&self, result: &mut ScenarioResult) {
         let (Outcome::Ran { .. }, Some(verdict)) = (&result.outcome, failing(result)) else {

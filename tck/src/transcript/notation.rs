@@ -27,6 +27,7 @@ pub use read::{read, read_entries};
 pub use write::{write, write_entry};
 
 use super::{Lost, What};
+use crate::party::{Party, Role};
 use crate::scenario::message;
 use crate::status::{status_code, status_name};
 use cursor::Cursor;
@@ -173,6 +174,15 @@ const PHRASES: [Phrase; 10] = [
 
 /// It stands without a sender: it happens at no party.
 const DEADLINE: &str = "deadline";
+
+/// What goes without saying: the parties that the role has the kit play, and what only the kit does.
+fn by_kit(from: Party, role: Role, what: &What) -> bool {
+    let kit_only = matches!(
+        what,
+        What::Killed | What::Started | What::Deadline { .. } | What::Fault { .. }
+    );
+    kit_only || role.kit_plays(from)
+}
 
 fn losing(lost: Lost) -> &'static str {
     match lost {

@@ -102,7 +102,7 @@ fn a_reply_is_read_as_it_was_written() {
     assert_eq!(read.change.snapshot, Some(Bytes::new()));
     let consequences = read.consequences.unwrap();
     assert_eq!(consequences.effects.len(), 1);
-    assert!(matches!(consequences.action, wire::Action::Failure(f) if f.restart));
+    assert!(matches!(consequences.action, crate::wire::Action::Failure(f) if f.restart));
 }
 
 #[test]

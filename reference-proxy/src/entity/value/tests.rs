@@ -9,7 +9,6 @@ use cloudstate_protocol::valueentity::{
 use prost_types::Any;
 
 use super::*;
-use crate::entity::Change as _;
 
 fn any(value: &[u8]) -> Any {
     Any {
@@ -46,7 +45,7 @@ fn init_has_a_state_with_or_without_a_value() {
     );
 }
 
-fn change(state_action: Option<ValueEntityAction>) -> Change {
+fn change(state_action: Option<ValueEntityAction>) -> ValueChange {
     let action = client_action::Action::Reply(WireReply::default());
     let reply = ValueEntityReply {
         command_id: 3,
@@ -68,16 +67,16 @@ fn change(state_action: Option<ValueEntityAction>) -> Change {
 fn changes_are_read_as_they_are_meant() {
     let action = |action| Some(ValueEntityAction { action });
     let update = |value| action(Some(Action::Update(ValueEntityUpdate { value })));
-    assert_eq!(change(None), Change::None);
+    assert_eq!(change(None), ValueChange::None);
     let stored = any(b"x").encode_to_vec();
     assert_eq!(
         change(update(Some(any(b"x")))),
-        Change::Update(stored.into())
+        ValueChange::Update(stored.into())
     );
     let empty = change(update(Some(Any::default())));
-    assert_eq!(empty, Change::Update(Bytes::new()));
+    assert_eq!(empty, ValueChange::Update(Bytes::new()));
     let delete = change(action(Some(Action::Delete(ValueEntityDelete {}))));
-    assert_eq!(delete, Change::Delete);
+    assert_eq!(delete, ValueChange::Delete);
     for unclear in [change(action(None)), change(update(None))] {
         assert!(unclear.violation(3).is_some(), "{unclear:?}");
         assert!(!unclear.is_none());

@@ -7,7 +7,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn cut(messages: &mut Messages, data: &[u8]) -> Vec<Bytes> {
+fn cut(messages: &mut Cutter, data: &[u8]) -> Vec<Bytes> {
     messages.push(Bytes::copy_from_slice(data));
     std::iter::from_fn(|| messages.next().unwrap()).collect()
 }
@@ -17,7 +17,7 @@ fn messages_are_cut_wherever_the_data_was() {
     let wire = [framed(b"one"), framed(b""), framed(b"three")].concat();
     for first in 0..wire.len() {
         for second in first..wire.len() {
-            let mut messages = Messages::new(100);
+            let mut messages = Cutter::new(100);
             let mut all = cut(&mut messages, &wire[..first]);
             all.extend(cut(&mut messages, &wire[first..second]));
             all.extend(cut(&mut messages, &wire[second..]));
@@ -29,7 +29,7 @@ fn messages_are_cut_wherever_the_data_was() {
 #[test]
 fn a_whole_message_is_not_copied() {
     let data = Bytes::from(framed(b"payload"));
-    let mut messages = Messages::new(100);
+    let mut messages = Cutter::new(100);
     messages.push(data.clone());
     let message = messages.next().unwrap().unwrap();
     assert_eq!(message.as_ptr(), data[PREFIX..].as_ptr());
@@ -37,11 +37,11 @@ fn a_whole_message_is_not_copied() {
 
 #[test]
 fn compressed_and_oversized_messages_are_garbage() {
-    let mut messages = Messages::new(3);
+    let mut messages = Cutter::new(3);
     messages.push(Bytes::from_static(&[1, 0, 0, 0, 0]));
     assert!(messages.next().unwrap_err().contains("compressed"));
 
-    let mut messages = Messages::new(3);
+    let mut messages = Cutter::new(3);
     messages.push(Bytes::from(framed(b"four")));
     let error = messages.next().unwrap_err();
     assert_eq!(error, "a message has 4 bytes; 3 are allowed");
@@ -57,5 +57,21 @@ fn a_frame_copies_a_short_tail_and_not_a_long_one() {
         assert_eq!(frame.tail.is_empty(), length == 3);
         let sent = [frame.head.freeze(), frame.tail].concat();
         assert_eq!(sent, framed(&[b"ab".as_slice(), &tail].concat()));
+    }
+}
+
+#[test]
+fn a_timeout_is_written_in_at_most_eight_digits() {
+    for (nanos, text) in [
+        (0, "0S"),
+        (1, "1n"),
+        (200_000_000, "200m"),
+        (60_000_000_000, "60S"),
+        (1_500_000_000, "1500m"),
+        (1_000_000_001, "1000000u"),
+        (99_999_999_999_999_999, "99999999S"),
+        (u64::MAX, "5124095H"),
+    ] {
+        assert_eq!(timeout_text(Duration::from_nanos(nanos)), text);
     }
 }

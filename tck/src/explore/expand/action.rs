@@ -1,13 +1,9 @@
 //! (3) Calls of actions as steps: unary ones as those of entities, streamed ones line by line.
 
-use super::{Chart, HERE, step};
+use super::{Chart, HERE, call, step};
 use crate::explore::generate::action::{Call, Input, Request};
-use crate::model::oracle;
-use crate::protocol::Kind;
-use crate::protocol::Reply;
 use crate::scenario::{Step, StepKind, Stream, StreamLine};
 use crate::yaml::Node;
-use prost_types::Any;
 
 impl Chart {
     pub(super) fn actions(&mut self, inputs: &[Input]) -> Vec<Step> {
@@ -19,57 +15,29 @@ impl Chart {
 
     fn action(&mut self, input: &Input) -> StepKind {
         match input {
-            Input::Process(call) => self.process(call),
+            Input::Process(asked) => self.process(asked),
             Input::Two(target) => {
-                let two = self.models.two;
                 let request = Node::map(HERE, [("id", self.target(*target))]);
-                let payload = self.payload(two, two.method(), &request);
-                let reply =
-                    payload.and_then(|payload| oracle::answer(two.name, two.method(), &[payload]));
-                self.call(&self.models.call_two(), Some(request), reply, None)
+                call(&self.models.call_two(), Some(request), None)
             }
         }
     }
 
-    fn process(&mut self, call: &Call) -> StepKind {
-        let requests: Vec<Node> = call.requests.iter().map(|r| self.groups(r)).collect();
-        let (model, method) = (self.models.model, call.kind.method());
-        let payloads = requests.iter();
-        let payloads: Vec<Any> = payloads
-            .filter_map(|request| self.payload(model, method, request))
-            .collect();
-        let reply = || oracle::answer(model.name, method, &payloads);
-        let responses = |at: usize| -> Vec<Reply> {
-            let payload = payloads.get(at);
-            let replies = payload.and_then(|payload| oracle::respond(model.name, method, payload));
-            replies.unwrap_or_default()
+    fn process(&mut self, asked: &Call) -> StepKind {
+        let kind = asked.kind;
+        let mut requests = asked.requests.iter().map(|request| self.groups(request));
+        let request = if kind.streams_in() {
+            None
+        } else {
+            requests.next()
         };
-        match call.kind {
-            Kind::Unary => {
-                let request = requests.into_iter().next();
-                self.call(method, request, reply(), None)
-            }
-            Kind::StreamedIn => {
-                let lines = requests.into_iter().map(asking).collect();
-                self.call(method, None, reply(), stream(lines, call))
-            }
-            Kind::StreamedOut => {
-                let lines = responses(0).iter().map(|r| self.answering(r)).collect();
-                let request = requests.into_iter().next();
-                self.call(method, request, None, stream(lines, call))
-            }
-            Kind::Streamed => {
-                let (mut lines, mut waiting) = (Vec::new(), Vec::new());
-                for (at, request) in requests.into_iter().enumerate() {
-                    lines.push(asking(request));
-                    waiting.extend(responses(at).iter().map(|r| self.answering(r)));
-                    if !call.requests[at].overtaken {
-                        lines.append(&mut waiting);
-                    }
-                }
-                self.call(method, None, None, stream(lines, call))
-            }
-        }
+        let lines = requests.map(asking).collect();
+        let stream = (kind.streams_in() || kind.streams_out()).then(|| Stream {
+            lines,
+            burst: asked.burst,
+            ends: None,
+        });
+        call(kind.method(), request, stream)
     }
 
     fn groups(&mut self, request: &Request) -> Node {
@@ -79,15 +47,6 @@ impl Chart {
             .collect();
         let groups = (!groups.is_empty()).then(|| ("groups", Node::list(HERE, groups)));
         Node::map(HERE, groups)
-    }
-
-    fn answering(&self, reply: &Reply) -> StreamLine {
-        StreamLine {
-            span: HERE,
-            request: None,
-            answer: Some(self.answer(reply)),
-            step: None,
-        }
     }
 }
 
@@ -100,10 +59,34 @@ fn asking(request: Node) -> StreamLine {
     }
 }
 
-fn stream(lines: Vec<StreamLine>, call: &Call) -> Option<Stream> {
-    Some(Stream {
-        lines,
-        burst: call.burst,
-        ends: None,
-    })
+/// Puts the answers to requests that are overtaken behind the next that isn't.
+pub(super) fn overtake(chart: &mut [Step], inputs: &[Input]) {
+    for (step, input) in chart.iter_mut().zip(inputs) {
+        if let (StepKind::Call(call), Input::Process(asked)) = (&mut step.kind, input)
+            && let Some(stream) = &mut call.stream
+            && asked.kind.streams_in()
+        {
+            stream.lines = overtaken(std::mem::take(&mut stream.lines), &asked.requests);
+        }
+    }
+}
+
+/// Each request in `lines` is followed by the answers to it.
+fn overtaken(lines: Vec<StreamLine>, requests: &[Request]) -> Vec<StreamLine> {
+    let mut waits = requests.iter().map(|request| request.overtaken);
+    let (mut placed, mut waiting) = (Vec::new(), Vec::new());
+    let mut wait = false;
+    for line in lines {
+        if line.request.is_none() {
+            waiting.push(line);
+            continue;
+        }
+        if !wait {
+            placed.append(&mut waiting);
+        }
+        placed.push(line);
+        wait = waits.next().unwrap_or_default();
+    }
+    placed.append(&mut waiting);
+    placed
 }

@@ -6,6 +6,7 @@ use crate::party::Role;
 use crate::protocol::Kind;
 use crate::requirement::Requirements;
 use crate::scenario::StreamLine;
+use crate::scenario::message;
 use crate::scenario::{read, write};
 use crate::script;
 
@@ -43,17 +44,17 @@ fn the_model_answers_and_remembers() {
     };
     let reply = |step| answer(step).reply.as_ref().map(text).unwrap();
     assert_eq!(reply(first), "{ message: ABCD }");
-    assert!(answer(first).snapshot.is_none());
+    assert!(answer(first).part("snapshot").is_none());
     assert_eq!(answer(failed).failure.as_ref().map(text).unwrap(), "F");
-    assert!(answer(failed).events.is_none() && answer(failed).reply.is_none());
+    assert!(answer(failed).part("events").is_none() && answer(failed).reply.is_none());
     assert!(matches!(passivate.kind, StepKind::Passivate));
     assert_eq!(reply(last), r#"{ message: "ABCDGé" }"#);
     assert_eq!(
-        text(answer(last).events.as_ref().unwrap()),
+        text(answer(last).part("events").unwrap()),
         r#"[ { Persisted: { value: "Gé" } } ]"#
     );
     assert_eq!(
-        text(answer(last).snapshot.as_ref().unwrap()),
+        text(answer(last).part("snapshot").unwrap()),
         r#"{ Persisted: { value: "ABCDGé" } }"#
     );
 }
@@ -161,14 +162,14 @@ fn a_value_is_replaced_and_deleted() {
         scenario.service,
         "cloudstate.tck.model.valueentity.ValueEntityTckModel"
     );
-    let state = |step| answer(step).state.as_ref().map(text);
+    let state = |step| answer(step).part("state").map(text);
     assert_eq!(state(first).unwrap(), "{ Persisted: { value: B } }");
     assert_eq!(
         answer(first).reply.as_ref().map(text).unwrap(),
         "{ message: B }"
     );
     assert!(state(failed).is_none() && answer(failed).failure.is_some());
-    assert!(answer(last).delete && state(last).is_none());
+    assert!(answer(last).part("delete").is_some() && state(last).is_none());
     let forward = answer(last).forward.as_ref().unwrap();
     assert_eq!(forward.target, "ValueEntityTwo.Call");
 }

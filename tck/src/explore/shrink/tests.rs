@@ -19,7 +19,11 @@ fn answers(scenario: &Scenario) -> Vec<&Answer> {
 fn fails(scenario: &Scenario) -> bool {
     let answers = answers(scenario);
     let failure = answers.iter().position(|answer| answer.failure.is_some());
-    failure.is_some_and(|at| answers[at..].iter().any(|answer| answer.events.is_some()))
+    failure.is_some_and(|at| {
+        answers[at..]
+            .iter()
+            .any(|answer| answer.part("events").is_some())
+    })
 }
 
 /// Every generated scenario that has the bug.

@@ -1,22 +1,26 @@
 //! A client's deadline: the proxy may not say that it has passed before it has.
 
-use super::{differs, objection};
-use crate::judge::Bench;
+use crate::finding::Mismatch;
+use crate::judge::collector::Collector;
+use crate::judge::objection::Objection;
 use crate::party::Party;
 use crate::play::Aligned;
+use crate::requirement::names;
 use crate::transcript::What;
 use std::time::Duration;
 
+/// The timeout has passed when this much of it has: clocks are read at different places, and some count whole
+/// milliseconds.
+const PASSED: f64 = 0.9;
+
 /// Of a call that ended with DEADLINE_EXCEEDED.
-pub(super) fn of_return(bench: &mut Bench<'_>, aligned: &Aligned) {
-    let entries = &bench.case.transcript.entries;
-    let Some(end) = usize::try_from(aligned.entry)
-        .ok()
-        .and_then(|at| entries.get(at))
-    else {
+pub(super) fn of_return(collector: &mut Collector<'_>, aligned: &Aligned) {
+    let case = collector.case;
+    let Some(end) = case.entry(aligned.entry) else {
         return;
     };
-    let opened = entries.iter().find_map(|entry| match &entry.what {
+    let mut entries = case.transcript.entries.iter();
+    let opened = entries.find_map(|entry| match &entry.what {
         What::Open { metadata, .. } if entry.stream == end.stream => Some((entry.at, metadata)),
         _ => None,
     });
@@ -28,18 +32,15 @@ pub(super) fn of_return(bench: &mut Bench<'_>, aligned: &Aligned) {
         return;
     };
     let lasted = Duration::from_micros(end.at.saturating_sub(began));
-    // Clocks are read at different places, and some count whole milliseconds.
-    if lasted >= timeout.mul_f64(0.9) {
+    if lasted >= timeout.mul_f64(PASSED) {
         return;
     }
-    let summary = "the proxy says that the client's deadline has passed, before it has";
-    let mut objection = objection(aligned, Party::Proxy, summary);
-    let [timeout, lasted] = [timeout, lasted].map(|time| format!("{} ms", time.as_millis()));
-    let expected = format!("after {timeout}");
-    objection
-        .mismatches
-        .push(differs("", expected, format!("after {lasted}")));
-    bench.object("actions.deadline", objection);
+    let text = "the proxy says that the client's deadline has passed, before it has";
+    let [expected, received] =
+        [timeout, lasted].map(|time| format!("after {} ms", time.as_millis()));
+    let mismatch = Mismatch::new("", expected, received);
+    let objection = Objection::to(aligned, Party::Proxy, text).with([mismatch]);
+    collector.object(names::ACTIONS_DEADLINE, objection);
 }
 
 /// As gRPC writes it: up to eight digits and a unit.

@@ -1,11 +1,13 @@
 //! Metadata: what a client's headers, a function's effects and forwards, and its replies carry besides payloads.
 
-use super::{Aligned, Bench, CallPlan, Origin, differs, last_answer, objection, read_out};
+use crate::finding::Mismatch;
+use crate::judge::collector::{Case, Collector};
+use crate::judge::objection::Objection;
 use crate::party::Party;
-use crate::play::Stream;
-use crate::protocol;
-use crate::protocol::FromFunction;
-use crate::protocol::metadata;
+use crate::play::{Aligned, Stream};
+use crate::protocol::metadata::{metadata_value, reserved};
+use crate::requirement::{RequirementName, names};
+use crate::script::{CallPlan, Origin};
 use crate::transcript::What;
 use cloudstate_protocol::cloudstate::client_action::Action;
 use cloudstate_protocol::cloudstate::metadata_entry::Value;
@@ -13,74 +15,75 @@ use cloudstate_protocol::cloudstate::{MetadataEntry, Reply};
 
 /// The metadata of a command, against what its caller gave it.
 pub(super) fn of_command(
-    bench: &mut Bench<'_>,
+    collector: &mut Collector<'_>,
     aligned: &Aligned,
     call: &CallPlan,
     entries: &[MetadataEntry],
 ) {
-    let written = call
-        .metadata
-        .iter()
-        .filter(|(name, _)| !metadata::reserved(name));
-    for (name, value) in written {
-        let requirement = match call.origin {
-            Origin::Effect { .. } | Origin::Forward { .. } => "metadata.effects-carry-their-own",
-            _ if call.key.is_some() => "commands.request-metadata",
-            _ if name.ends_with("-bin") => "metadata.binary-headers",
-            _ => "metadata.request-headers",
-        };
-        bench.covered(requirement);
-        let is = |entry: &&MetadataEntry| entry.key.eq_ignore_ascii_case(name);
-        let all = call.metadata.iter().filter(|(other, _)| other == name);
-        let wanted: Vec<_> = all
-            .map(|(name, value)| metadata::metadata_value(name, value))
-            .collect();
-        let found: Vec<_> = entries
-            .iter()
-            .filter(is)
-            .map(|entry| entry.value.clone())
-            .collect();
-        // Those of one name keep their order; what else a proxy adds is its own affair.
-        let mut rest = found.iter();
-        if !wanted.iter().all(|one| rest.any(|other| other == one)) {
-            let text = format!("the header {name} is not in the metadata");
-            let mut objection = objection(aligned, Party::Proxy, text);
-            let found = entries
-                .iter()
-                .find(is)
-                .map(|entry| shown(entry.value.as_ref()));
-            let found = found.unwrap_or("not there".to_owned());
-            objection
-                .mismatches
-                .push(differs(&format!("metadata.{name}"), value, found));
-            bench.object(requirement, objection);
+    for (name, value) in &call.metadata {
+        if !reserved(name) {
+            given(collector, aligned, call, (name, value), entries);
         }
     }
-    if !matches!(call.origin, Origin::Client) {
-        let known = |entry: &MetadataEntry| {
-            let mut written = call.metadata.iter();
-            written.any(|(name, _)| entry.key.eq_ignore_ascii_case(name))
-        };
-        if let Some(entry) = entries.iter().find(|entry| !known(entry)) {
-            let text = format!(
-                "the command has the metadata {}, which nobody gave it",
-                entry.key
-            );
-            let requirement = "metadata.effects-carry-their-own";
-            bench.object(requirement, objection(aligned, Party::Proxy, text));
+    match call.origin {
+        Origin::Client => {
+            let requirement = names::METADATA_RESERVED_NAMES;
+            collector.covered(requirement);
+            if let Some(entry) = entries.iter().find(|entry| reserved(&entry.key)) {
+                let name = &entry.key;
+                let text = format!("the metadata has {name}, which is the transport's own");
+                collector.object(requirement, Objection::to(aligned, Party::Proxy, text));
+            }
         }
+        Origin::Effect { .. } | Origin::Forward { .. } | Origin::Element { .. } => {
+            let known = |entry: &MetadataEntry| {
+                let mut given = call.metadata.iter();
+                given.any(|(name, _)| entry.key.eq_ignore_ascii_case(name))
+            };
+            if let Some(entry) = entries.iter().find(|entry| !known(entry)) {
+                let name = &entry.key;
+                let text = format!("the command has the metadata {name}, which nobody gave it");
+                let requirement = names::METADATA_EFFECTS_CARRY_THEIR_OWN;
+                collector.object(requirement, Objection::to(aligned, Party::Proxy, text));
+            }
+        }
+    }
+}
+
+/// One entry that the caller gave the command.
+fn given(
+    collector: &mut Collector<'_>,
+    aligned: &Aligned,
+    call: &CallPlan,
+    (name, value): (&str, &str),
+    entries: &[MetadataEntry],
+) {
+    let requirement = given_requirement(call, name);
+    collector.covered(requirement);
+    let wanted = call.metadata.iter().filter(|(other, _)| other == name);
+    let mut wanted = wanted.map(|(name, value)| metadata_value(name, value));
+    let of_name = |entry: &&MetadataEntry| entry.key.eq_ignore_ascii_case(name);
+    let found = entries.iter().filter(of_name);
+    // Those of one name keep their order; a proxy may add others.
+    let mut rest = found.clone();
+    if wanted.all(|one| rest.any(|other| other.value == one)) {
         return;
     }
-    bench.covered("metadata.reserved-names");
-    if let Some(entry) = entries.iter().find(|entry| metadata::reserved(&entry.key)) {
-        let text = format!(
-            "the metadata has {}, which is the transport's own",
-            entry.key
-        );
-        bench.object(
-            "metadata.reserved-names",
-            objection(aligned, Party::Proxy, text),
-        );
+    let text = format!("the header {name} is not in the metadata");
+    let mut found = found;
+    let received = found.next().map(|entry| shown(entry.value.as_ref()));
+    let received = received.unwrap_or("not there".to_owned());
+    let mismatch = Mismatch::new(&format!("metadata.{name}"), value, &received);
+    let objection = Objection::to(aligned, Party::Proxy, text).with([mismatch]);
+    collector.object(requirement, objection);
+}
+
+fn given_requirement(call: &CallPlan, name: &str) -> RequirementName {
+    match call.origin {
+        Origin::Effect { .. } | Origin::Forward { .. } => names::METADATA_EFFECTS_CARRY_THEIR_OWN,
+        _ if call.key.is_some() => names::COMMANDS_REQUEST_METADATA,
+        _ if name.ends_with("-bin") => names::METADATA_BINARY_HEADERS,
+        _ => names::METADATA_REQUEST_HEADERS,
     }
 }
 
@@ -93,70 +96,52 @@ fn shown(value: Option<&Value>) -> String {
 }
 
 /// The metadata of the first reply must have reached the client as headers.
-pub(super) fn of_reply(bench: &mut Bench<'_>, aligned: &Aligned, index: usize) {
-    let Some(reply) = first_reply(bench, index) else {
+pub(super) fn of_reply(collector: &mut Collector<'_>, aligned: &Aligned, index: usize) {
+    let Some(reply) = first_reply(&collector.case, index) else {
         return;
     };
-    let headers = match bench.case.play.front(index) {
-        Some(Stream::Front {
-            headers: Some(entry),
-            ..
-        }) => headers_of(bench, *entry),
-        _ => Vec::new(),
-    };
-    let entries = reply.metadata.unwrap_or_default().entries;
-    for entry in entries
-        .iter()
-        .filter(|entry| !metadata::reserved(&entry.key))
-    {
-        let Some(Value::StringValue(value)) = &entry.value else {
+    let headers = headers(&collector.case, index);
+    for entry in reply.metadata.unwrap_or_default().entries {
+        let Some(Value::StringValue(value)) = entry.value.filter(|_| !reserved(&entry.key)) else {
             continue;
         };
-        let requirement = "metadata.reply-headers";
-        bench.covered(requirement);
+        let requirement = names::METADATA_REPLY_HEADERS;
+        collector.covered(requirement);
         let name = entry.key.to_lowercase();
-        if !headers
-            .iter()
-            .any(|(key, text)| *key == name && text == value)
-        {
-            let text = format!("the reply's {name} is not among the response headers");
-            let mut objection = objection(aligned, Party::Proxy, text);
-            let found = headers.iter().find(|(key, _)| *key == name);
-            let found = found.map_or("not there", |(_, text)| text.as_str());
-            objection
-                .mismatches
-                .push(differs(&format!("headers.{name}"), value, found));
-            bench.object(requirement, objection);
+        let mut named = headers.iter().filter(|(key, _)| *key == name);
+        if named.clone().any(|(_, text)| *text == value) {
+            continue;
         }
+        let text = format!("the reply's {name} is not among the response headers");
+        let received = named.next().map_or("not there", |(_, text)| text.as_str());
+        let mismatch = Mismatch::new(&format!("headers.{name}"), &value, received);
+        let objection = Objection::to(aligned, Party::Proxy, text).with([mismatch]);
+        collector.object(requirement, objection);
     }
 }
 
-fn headers_of(bench: &Bench<'_>, entry: u64) -> Vec<(String, String)> {
-    let at = usize::try_from(entry).ok();
-    match at
-        .and_then(|at| bench.case.transcript.entries.get(at))
-        .map(|entry| &entry.what)
-    {
-        Some(What::Headers { metadata }) => metadata.clone(),
-        _ => Vec::new(),
+/// The response headers of a client's call.
+fn headers<'a>(case: &Case<'a>, call: usize) -> &'a [(String, String)] {
+    let Some(Stream::Front {
+        headers: Some(entry),
+        ..
+    }) = case.play.front(call)
+    else {
+        return &[];
+    };
+    match case.entry(*entry).map(|entry| &entry.what) {
+        Some(What::Headers { metadata }) => metadata,
+        _ => &[],
     }
 }
 
 /// The first reply that a call's function sent, at the end of its forwards.
-fn first_reply(bench: &Bench<'_>, index: usize) -> Option<Reply> {
-    let script = bench.case.script;
-    let streamed = script.calls[index].kind.streams_out();
-    let mut answers = script
-        .answers(index)
-        .filter(|answer| !streamed || *answer != index);
-    answers.find_map(|answer| {
-        let (last, entry) = last_answer(bench, answer)?;
-        match read_out(bench, &script.calls[last], entry) {
-            FromFunction::Reply(protocol::Reply {
-                action: Some(Action::Reply(reply)),
-                ..
-            }) => Some(reply),
-            _ => None,
-        }
+fn first_reply(case: &Case<'_>, index: usize) -> Option<Reply> {
+    let streamed = case.script.calls[index].kind.streams_out();
+    let answers = case.script.answers(index);
+    let mut answers = answers.filter(|answer| !streamed || *answer != index);
+    answers.find_map(|answer| match case.last_reply(answer)?.1.action {
+        Some(Action::Reply(reply)) => Some(reply),
+        _ => None,
     })
 }

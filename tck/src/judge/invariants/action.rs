@@ -1,28 +1,28 @@
 //! The rules of an action's call, for both of its ends.
 
-use crate::judge::invariants::at;
-use crate::judge::{Bench, Objection};
+use crate::judge::collector::Collector;
+use crate::judge::evaluation::Evaluation;
 use crate::party::Party;
 use crate::protocol;
-use crate::protocol::EntityType;
-use crate::protocol::{Command, FromFunction, FromProxy, Kind};
+use crate::protocol::{Command, EntityType, FromFunction, FromProxy, Kind};
+use crate::requirement::names;
 use crate::transcript::{Entry, Hop, StreamId, What};
 use std::collections::BTreeMap;
 
 /// Walks the transcript once.
-pub fn check(bench: &mut Bench<'_>) {
-    let mut calls: BTreeMap<StreamId, Watched> = BTreeMap::new();
-    for entry in &bench.case.transcript.entries {
+pub(super) fn check(collector: &mut Collector<'_>) {
+    let mut calls: BTreeMap<StreamId, ActionCall> = BTreeMap::new();
+    for entry in &collector.case.transcript.entries {
         let Some(stream) = entry.stream.filter(|_| entry.hop == Some(Hop::Back)) else {
             continue;
         };
         if let What::Open { path, .. } = &entry.what {
             let kind = Kind::ALL.into_iter().find(|kind| kind.path() == path);
-            calls.extend(kind.map(|kind| (stream, Watched::new(kind))));
+            calls.extend(kind.map(|kind| (stream, ActionCall::new(kind))));
         } else if let Some(call) = calls.get_mut(&stream) {
             match entry.from {
-                Party::Function => call.function(bench, entry),
-                _ => call.proxy(bench, entry),
+                Party::Function => call.function(collector, entry),
+                Party::Proxy | Party::Client => call.proxy(collector, entry),
             }
         }
     }
@@ -30,122 +30,111 @@ pub fn check(bench: &mut Bench<'_>) {
 
 /// One call as it should be.
 #[derive(Debug)]
-struct Watched {
+struct ActionCall {
     kind: Kind,
     requests: usize,
     responses: usize,
     over: bool,
     /// The kit departed from the rules as scripted: only the chart speaks.
-    tainted: bool,
+    exempt: bool,
 }
 
-impl Watched {
-    fn new(kind: Kind) -> Watched {
-        Watched {
+impl ActionCall {
+    fn new(kind: Kind) -> ActionCall {
+        ActionCall {
             kind,
             requests: 0,
             responses: 0,
             over: false,
-            tainted: false,
+            exempt: false,
         }
     }
 
-    /// A rule, its premise true: covered, and objected to if it is broken.
-    fn rule(&mut self, bench: &mut Bench<'_>, name: &str, holds: bool, objection: Objection) {
-        if self.tainted {
-            return;
-        }
-        let script = bench.case.script;
-        let scripted = script.scenario.scripted == Some(objection.blame);
-        if holds {
-            bench.covered(name);
-        } else if scripted && script.role.kit_plays(objection.blame) {
-            self.tainted = true;
-        } else {
-            bench.object(name, objection);
-        }
-    }
-
-    fn proxy(&mut self, bench: &mut Bench<'_>, entry: &Entry) {
-        let objection = |text: &str| at(entry.seq, Party::Proxy, text);
+    fn proxy(&mut self, collector: &mut Collector<'_>, entry: &Entry) {
         match &entry.what {
             What::Message { bytes } => {
-                let first = self.requests == 0;
+                let message = protocol::read_in(EntityType::Action, bytes);
+                for rule in self.requested(message) {
+                    collector.rule(&mut self.exempt, Party::Proxy, entry.seq, rule);
+                }
                 self.requests += 1;
-                match protocol::read_in(EntityType::Action, bytes) {
-                    FromProxy::Command(command) => {
-                        let text = "a later message of the call names a command again";
-                        self.rule(bench, "actions.requests-unnamed", first, objection(text));
-                        self.named(bench, entry, &command);
-                    }
-                    FromProxy::Request(_) => {
-                        let text = "the first message of the call names no command";
-                        self.rule(
-                            bench,
-                            "actions.first-names-command",
-                            !first,
-                            objection(text),
-                        );
-                    }
-                    _ => {}
-                }
-                if !self.kind.streams_in() {
-                    let text = "a second message on a call whose client sends one";
-                    self.rule(bench, "actions.one-command", first, objection(text));
-                }
             }
             What::Cancel | What::End { .. } => self.over = true,
             _ => {}
         }
     }
 
-    fn named(&mut self, bench: &mut Bench<'_>, entry: &Entry, command: &Command) {
-        let objection = |text: &str| at(entry.seq, Party::Proxy, text);
+    /// The first message names the command, and of a streamed call does no more than that.
+    fn requested(&self, message: FromProxy) -> Vec<Evaluation> {
+        let first = self.requests == 0;
+        let mut rules = match message {
+            FromProxy::Command(command) => {
+                let text = "a later message of the call names a command again";
+                let unnamed = Evaluation::new(names::ACTIONS_REQUESTS_UNNAMED, first, text);
+                let mut rules = vec![unnamed];
+                rules.extend(self.named(&command));
+                rules
+            }
+            FromProxy::Request(_) => {
+                let text = "the first message of the call names no command";
+                let name = names::ACTIONS_FIRST_NAMES_COMMAND;
+                vec![Evaluation::new(name, !first, text)]
+            }
+            FromProxy::Init { .. }
+            | FromProxy::Event { .. }
+            | FromProxy::Empty
+            | FromProxy::Garbage(_) => Vec::new(),
+        };
+        if !self.kind.streams_in() {
+            let text = "a second message on a call whose client sends one";
+            let one = Evaluation::new(names::ACTIONS_ONE_COMMAND, first, text);
+            rules.push(one);
+        }
+        rules
+    }
+
+    fn named(&self, command: &Command) -> Vec<Evaluation> {
         let both = !command.service.is_empty() && !command.name.is_empty();
         let text = "the first message of the call lacks the service or the command";
-        self.rule(bench, "actions.first-names-command", both, objection(text));
+        let name = names::ACTIONS_FIRST_NAMES_COMMAND;
+        let mut rules = vec![Evaluation::new(name, both, text)];
         if self.kind.streams_in() {
             let bare = command.payload.is_none();
             let text = "the first message of a streamed call has a payload";
-            self.rule(
-                bench,
-                "actions.first-without-payload",
-                bare,
-                objection(text),
-            );
+            let name = names::ACTIONS_FIRST_WITHOUT_PAYLOAD;
+            rules.push(Evaluation::new(name, bare, text));
         }
+        rules
     }
 
-    fn function(&mut self, bench: &mut Bench<'_>, entry: &Entry) {
-        let objection = |text: &str| at(entry.seq, Party::Function, text);
+    fn function(&mut self, collector: &mut Collector<'_>, entry: &Entry) {
+        let (one, streamed) = (names::ACTIONS_ONE_RESPONSE, self.kind.streams_out());
+        let mut rules = Vec::new();
         match &entry.what {
             What::Message { bytes } => {
-                let first = self.responses == 0;
-                self.responses += 1;
                 let read = protocol::read_out(EntityType::Action, bytes);
-                let text = "the message is no ActionResponse";
                 let readable = matches!(read, FromFunction::Reply(_));
-                self.rule(
-                    bench,
-                    "actions.response-readable",
-                    readable,
-                    objection(text),
-                );
-                if !self.kind.streams_out() {
+                let text = "the message is no ActionResponse";
+                let name = names::ACTIONS_RESPONSE_READABLE;
+                rules.push(Evaluation::new(name, readable, text));
+                if !streamed {
                     let text = "a second response on a call that has one";
-                    self.rule(bench, "actions.one-response", first, objection(text));
+                    rules.push(Evaluation::new(one, self.responses == 0, text));
                 }
+                self.responses += 1;
             }
             What::End {
                 code: 0,
                 trailers: true,
                 ..
-            } if !self.kind.streams_out() && !self.over => {
+            } if !streamed && !self.over => {
                 let text = "the call ended with OK and without a response";
-                let answered = self.responses > 0;
-                self.rule(bench, "actions.one-response", answered, objection(text));
+                rules.push(Evaluation::new(one, self.responses > 0, text));
             }
             _ => {}
+        }
+        for rule in rules {
+            collector.rule(&mut self.exempt, Party::Function, entry.seq, rule);
         }
     }
 }

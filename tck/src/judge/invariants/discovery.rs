@@ -1,42 +1,81 @@
 //! What an entity spec must be.
 
-use crate::services::{SERVICES, Service};
+use crate::judge::evaluation::Evaluation;
+use crate::requirement::{RequirementName, names};
+use crate::services::{EVENT_SOURCED_CONFIGURED, SERVICES, Service, VALUE_ENTITY_CONFIGURED};
 use cloudstate_protocol::cloudstate::entity_passivation_strategy::Strategy;
 use cloudstate_protocol::cloudstate::{Entity, EntitySpec};
-use cloudstate_protocol::names::{ACTION, ENTITY_TYPES};
+use cloudstate_protocol::descriptors::{self, UnknownSyntax, check_syntax};
+use cloudstate_protocol::names::{ACTION, ENTITY_TYPES, PROTOCOL_VERSION};
 use prost::Message as _;
-use prost_reflect::DescriptorPool;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use std::collections::BTreeSet;
 
-/// Each requirement that was checked, with what is wrong, if anything.
-pub fn check(spec: &EntitySpec) -> Vec<(&'static str, Option<String>)> {
-    let mut checked = vec![
-        ("discovery.function-announces-version", version(spec)),
-        ("discovery.descriptors-complete", imports(spec)),
-        ("discovery.entity-type-known", types(spec)),
-        ("discovery.persistence-id-stable", persistence(spec)),
-        ("discovery.services-described", services(spec)),
-        ("tck-models.persistence-ids", model_persistence(spec)),
-        ("tck-models.entity-types", model_types(spec)),
+/// Each requirement whose premise holds.
+pub(in crate::judge) fn check(spec: &EntitySpec) -> Vec<Evaluation> {
+    let checked = [
+        (names::DISCOVERY_FUNCTION_ANNOUNCES_VERSION, version(spec)),
+        (names::DISCOVERY_DESCRIPTORS_COMPLETE, imports(spec)),
+        (names::DISCOVERY_ENTITY_TYPE_KNOWN, types(spec)),
+        (names::DISCOVERY_PERSISTENCE_ID_STABLE, persistence(spec)),
+        (names::DISCOVERY_SERVICES_DESCRIBED, services(spec)),
+        (names::TCK_MODELS_PERSISTENCE_IDS, model_persistence(spec)),
+        (names::TCK_MODELS_ENTITY_TYPES, model_types(spec)),
     ];
-    for (requirement, service) in CONFIGURED {
-        let problem = configured(spec, service);
-        checked.extend(problem.map(|problem| (requirement, problem)));
-    }
-    checked
+    let checked = checked
+        .into_iter()
+        .map(|(requirement, problem)| match problem {
+            Some(text) => Evaluation::broken(requirement, text),
+            None => Evaluation::kept(requirement),
+        });
+    let configured = CONFIGURED.into_iter();
+    let configured = configured.filter_map(|(requirement, service)| {
+        let mut served = spec.entities.iter();
+        let entity = served.find(|entity| entity.service_name == service.name)?;
+        Some(configured_timeout(requirement, entity))
+    });
+    checked.chain(configured).collect()
 }
 
 fn version(spec: &EntitySpec) -> Option<String> {
     let info = spec.service_info.clone().unwrap_or_default();
     let (major, minor) = (info.protocol_major_version, info.protocol_minor_version);
-    ((major, minor) != (0, 2))
-        .then(|| format!("the announced protocol version is {major}.{minor}, not 0.2"))
+    let (known_major, known_minor) = PROTOCOL_VERSION;
+    ((major, minor) != PROTOCOL_VERSION).then(|| {
+        format!(
+            "the announced protocol version is {major}.{minor}, not {known_major}.{known_minor}"
+        )
+    })
+}
+
+/// The files of the descriptor set that can't be read and that nothing needs. They are nobody's fault: the function
+/// may serve more than the protocol knows of.
+pub(crate) fn set_aside(spec: &EntitySpec) -> Vec<UnknownSyntax> {
+    let set = FileDescriptorSet::decode(spec.proto.as_slice()).unwrap_or_default();
+    let unknown = set.file.iter().filter_map(|file| {
+        let unknown = check_syntax(file).err()?;
+        (!needed(file, &set, spec)).then_some(unknown)
+    });
+    unknown.collect()
+}
+
+/// An announced service is in the file, or a file that can be read imports it.
+fn needed(file: &FileDescriptorProto, set: &FileDescriptorSet, spec: &EntitySpec) -> bool {
+    let described = described(file);
+    let announced = |entity: &Entity| described.contains(&entity.service_name);
+    let imports = |other: &FileDescriptorProto| {
+        other.dependency.iter().any(|import| import == file.name()) && check_syntax(other).is_ok()
+    };
+    spec.entities.iter().any(announced) || set.file.iter().any(imports)
 }
 
 fn imports(spec: &EntitySpec) -> Option<String> {
-    let set = match FileDescriptorSet::decode(spec.proto.as_slice()) {
-        Ok(set) => set,
+    let aside = set_aside(spec);
+    let read = |file: &FileDescriptorProto| aside.iter().all(|other| other.file != file.name());
+    let read = descriptors::only(&spec.proto, read);
+    let set = read.and_then(|bytes| Ok((FileDescriptorSet::decode(bytes.as_slice())?, bytes)));
+    let (set, bytes) = match set {
+        Ok(read) => read,
         Err(error) => return Some(format!("the descriptor set can't be parsed: {error}")),
     };
     let names: BTreeSet<&str> = set.file.iter().map(|file| file.name()).collect();
@@ -51,8 +90,7 @@ fn imports(spec: &EntitySpec) -> Option<String> {
         ))
     });
     missing.or_else(|| {
-        let linked = DescriptorPool::decode(spec.proto.as_slice());
-        linked
+        descriptors::link(&bytes)
             .err()
             .map(|error| format!("the descriptors don't link: {error}"))
     })
@@ -83,20 +121,7 @@ fn persistence(spec: &EntitySpec) -> Option<String> {
 /// Not through a pool: a set with a missing import still tells which services it has.
 fn services(spec: &EntitySpec) -> Option<String> {
     let set = FileDescriptorSet::decode(spec.proto.as_slice()).unwrap_or_default();
-    let described: BTreeSet<String> = set
-        .file
-        .iter()
-        .flat_map(|file| {
-            let prefix = if file.package().is_empty() {
-                String::new()
-            } else {
-                format!("{}.", file.package())
-            };
-            file.service
-                .iter()
-                .map(move |service| format!("{prefix}{}", service.name()))
-        })
-        .collect();
+    let described: BTreeSet<String> = set.file.iter().flat_map(described).collect();
     let missing = spec
         .entities
         .iter()
@@ -105,6 +130,18 @@ fn services(spec: &EntitySpec) -> Option<String> {
         "the service {} is not in the descriptor set",
         missing.service_name
     ))
+}
+
+/// The full names of the services in a file.
+fn described(file: &FileDescriptorProto) -> Vec<String> {
+    let prefix = match file.package() {
+        "" => String::new(),
+        package => format!("{package}."),
+    };
+    let services = file.service.iter();
+    services
+        .map(|service| format!("{prefix}{}", service.name()))
+        .collect()
 }
 
 /// What is announced as one of the kit's services, with that service.
@@ -137,31 +174,27 @@ fn model_types(spec: &EntitySpec) -> Option<String> {
     ))
 }
 
-/// The models that ask for a passivation timeout of 100 milliseconds.
-const CONFIGURED: [(&str, &str); 2] = [
+/// The models that ask for a short passivation timeout.
+const CONFIGURED: [(RequirementName, Service); 2] = [
     (
-        "tck-models.configured-passivation",
-        "cloudstate.tck.model.EventSourcedConfigured",
+        names::TCK_MODELS_CONFIGURED_PASSIVATION,
+        EVENT_SOURCED_CONFIGURED,
     ),
     (
-        "tck-models.value-entity-configured-passivation",
-        "cloudstate.tck.model.valueentity.ValueEntityConfigured",
+        names::TCK_MODELS_VALUE_ENTITY_CONFIGURED_PASSIVATION,
+        VALUE_ENTITY_CONFIGURED,
     ),
 ];
 
-/// `None`: the model isn't served.
-fn configured(spec: &EntitySpec, service: &str) -> Option<Option<String>> {
-    let entity = spec
-        .entities
-        .iter()
-        .find(|entity| entity.service_name == service)?;
-    let strategy = entity
-        .passivation_strategy
-        .as_ref()
-        .and_then(|s| s.strategy.as_ref());
+/// How long that is, in milliseconds.
+const CONFIGURED_TIMEOUT: i64 = 100;
+
+fn configured_timeout(requirement: RequirementName, entity: &Entity) -> Evaluation {
+    let strategy = entity.passivation_strategy.as_ref();
+    let strategy = strategy.and_then(|strategy| strategy.strategy.as_ref());
     let announced = strategy.map(|Strategy::Timeout(timeout)| timeout.timeout);
-    Some((announced != Some(100)).then(|| {
-        let announced = announced.map_or("none".to_owned(), |ms| format!("{ms} ms"));
-        format!("the announced passivation timeout is {announced}, not 100 ms")
-    }))
+    let shown = announced.map_or("none".to_owned(), |ms| format!("{ms} ms"));
+    let text = format!("the announced passivation timeout is {shown}, not {CONFIGURED_TIMEOUT} ms");
+    let holds = announced == Some(CONFIGURED_TIMEOUT);
+    Evaluation::new(requirement, holds, text)
 }

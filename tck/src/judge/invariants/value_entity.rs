@@ -1,18 +1,53 @@
 //! What is stored of value entities: the last value, or none.
 
-use crate::judge::invariants::entity;
-use crate::judge::invariants::entity::{Problem, Replay};
-use crate::protocol::{Change, Reply};
+use super::entity::history::{History, Replayed, StateRules};
+use crate::judge::evaluation::Evaluation;
+use crate::protocol::{Begin, Change, Reply};
+use crate::requirement::{RequirementName, names};
 use prost_types::Any;
+
+/// The rules of the type.
+#[derive(Debug)]
+pub(super) struct ValueRules;
+
+impl StateRules for ValueRules {
+    fn history(&self) -> Box<dyn History> {
+        Box::<ValueHistory>::default()
+    }
+
+    fn of_init(&self, begin: &Begin) -> Vec<Evaluation> {
+        let text = "init has no state, not even an empty one";
+        let name = names::VALUE_ENTITIES_INIT_STATE_PRESENT;
+        vec![Evaluation::new(name, begin.present, text)]
+    }
+
+    fn of_reply(&self, reply: &Reply) -> Vec<Evaluation> {
+        let Some(change) = &reply.value else {
+            return Vec::new();
+        };
+        vec![
+            Evaluation::new(
+                names::VALUE_ENTITIES_STATE_ACTION_SET,
+                *change != Change::Unset,
+                "the reply has a state action without a member",
+            ),
+            Evaluation::new(
+                names::VALUE_ENTITIES_UPDATE_HAS_VALUE,
+                *change != Change::Update(None),
+                "the reply has an update without a value",
+            ),
+        ]
+    }
+}
 
 /// What an entity's value can be.
 #[derive(Debug, Default)]
-pub(super) struct History {
+struct ValueHistory {
     /// For certain, unless one of the later writes took effect.
     value: Option<Any>,
     /// Something was stored before.
     written: bool,
-    writes: Vec<Write>,
+    writes: Vec<ValueWrite>,
     /// What the value was before.
     replaced: Vec<Option<Any>>,
     /// The last reply changed nothing.
@@ -20,12 +55,12 @@ pub(super) struct History {
     /// The proxy was killed since the last replay.
     killed: bool,
     /// Values that must never be stored, and why.
-    refused: Vec<(Option<Any>, &'static str)>,
+    refused: Vec<(Option<Any>, RequirementName)>,
 }
 
 /// One reply's change.
 #[derive(Debug)]
-struct Write {
+struct ValueWrite {
     value: Option<Any>,
     /// The entry of the reply.
     entry: u64,
@@ -39,28 +74,9 @@ fn changed(reply: &Reply) -> Option<Option<Any>> {
     }
 }
 
-/// The rules for the contents of a reply.
-pub(super) fn reply_rules(reply: &Reply) -> Vec<(&'static str, bool, &'static str)> {
-    let Some(change) = &reply.value else {
-        return Vec::new();
-    };
-    vec![
-        (
-            "value-entities.state-action-set",
-            *change != Change::Unset,
-            "the reply has a state action without a member",
-        ),
-        (
-            "value-entities.update-has-value",
-            *change != Change::Update(None),
-            "the reply has an update without a value",
-        ),
-    ]
-}
-
-impl entity::History for History {
+impl History for ValueHistory {
     fn keep(&mut self, reply: &Reply, entry: u64) {
-        let write = changed(reply).map(|value| Write { value, entry });
+        let write = changed(reply).map(|value| ValueWrite { value, entry });
         self.unchanged = write.is_none();
         self.writes.extend(write);
     }
@@ -69,7 +85,7 @@ impl entity::History for History {
         self.killed = true;
     }
 
-    fn refuse(&mut self, reply: &Reply, why: &'static str) {
+    fn refuse(&mut self, reply: &Reply, why: RequirementName) {
         self.refused
             .extend(changed(reply).map(|value| (value, why)));
     }
@@ -85,40 +101,48 @@ impl entity::History for History {
         }
     }
 
-    fn compare(&self, replay: &Replay) -> Vec<(&'static str, Problem)> {
-        let seen = &replay.begin.value;
+    fn compare(&self, replayed: &Replayed) -> Vec<Evaluation> {
+        let seen = &replayed.begin.value;
         let known = *seen == self.value || self.writes.iter().any(|write| write.value == *seen);
         if !self.written && self.writes.is_empty() && self.refused.is_empty() {
-            let text = "an entity that nothing was stored for has a value".to_owned();
-            let problem = (!known).then_some((None, text));
-            return vec![("value-entities.init-value-absent", problem)];
+            let text = "an entity that nothing was stored for has a value";
+            let name = names::VALUE_ENTITIES_INIT_VALUE_ABSENT;
+            return vec![Evaluation::new(name, known, text)];
         }
-        let refused = self.refused.iter().find(|(value, _)| value == seen);
-        let name = match (refused, &self.value) {
-            (Some((_, why)), _) if !known => why,
-            _ if self.killed => "value-entities.survives-kill",
-            (_, None) if self.written => "value-entities.delete-removes",
-            _ if !known && self.replaced.contains(seen) => "value-entities.update-replaces",
-            _ if self.unchanged && (known || seen.is_none()) => {
-                "value-entities.no-action-no-change"
+        let mut rules = Vec::new();
+        if known {
+            let refused = self.refused.iter();
+            rules.extend(refused.map(|(_, why)| Evaluation::kept(*why)));
+            if !self.replaced.is_empty() {
+                rules.push(Evaluation::kept(names::VALUE_ENTITIES_UPDATE_REPLACES));
             }
-            _ => "value-entities.init-has-stored-value",
-        };
-        let text = "init has not the value that was stored".to_owned();
-        let problem = (!known).then_some((None, text));
-        let refused = self.refused.iter().filter(|_| known);
-        let mut rules: Vec<_> = refused.map(|(_, why)| (*why, None)).collect();
-        if known && !self.replaced.is_empty() {
-            rules.push(("value-entities.update-replaces", None));
         }
-        rules.push((name, problem));
+        let text = "init has not the value that was stored";
+        rules.push(Evaluation::new(self.concerned(seen, known), known, text));
         rules
     }
 
-    fn settle(&mut self, replay: &Replay) {
+    fn settle(&mut self, replayed: &Replayed) {
         self.written |= !self.writes.is_empty();
-        self.value.clone_from(&replay.begin.value);
+        self.value.clone_from(&replayed.begin.value);
         self.writes.clear();
         self.killed = false;
+    }
+}
+
+impl ValueHistory {
+    /// What is at stake with the value in an init, which is `known` to be one that is stored.
+    fn concerned(&self, seen: &Option<Any>, known: bool) -> RequirementName {
+        let refused = self.refused.iter().find(|(value, _)| value == seen);
+        match (refused, &self.value) {
+            (Some((_, why)), _) if !known => *why,
+            _ if self.killed => names::VALUE_ENTITIES_SURVIVES_KILL,
+            (_, None) if self.written => names::VALUE_ENTITIES_DELETE_REMOVES,
+            _ if !known && self.replaced.contains(seen) => names::VALUE_ENTITIES_UPDATE_REPLACES,
+            _ if self.unchanged && (known || seen.is_none()) => {
+                names::VALUE_ENTITIES_NO_ACTION_NO_CHANGE
+            }
+            _ => names::VALUE_ENTITIES_INIT_HAS_STORED_VALUE,
+        }
     }
 }

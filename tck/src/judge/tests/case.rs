@@ -245,7 +245,7 @@ fn script(defaults: &Node, case: &Node) -> Result<Script, String> {
     let mut read = language::read(&Arc::new(source)).map_err(|errors| errors[0].to_string())?;
     let scenario = Arc::new(read.remove(0));
     let names = bindings(&scenario);
-    expand::expand(&scenario, role, 0, names).map_err(|error| error.0)
+    expand::expand(&scenario, role, 0, names).map_err(|error| error.to_string())
 }
 
 /// What is written, or what play and model do; then the edits.

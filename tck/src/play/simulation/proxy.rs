@@ -143,28 +143,27 @@ impl Simulation {
         let mut ended = ready.filter_map(|kind| match kind {
             MoveKind::Ends {
                 from: Party::Function,
-                place: Place::Entity(key),
+                place: Place::Entity(entity_type, key),
                 ..
-            } => Some(key),
+            } => Some((*entity_type, key)),
             _ => None,
         });
-        let asleep = ended.find(|key| self.play.live(key).is_none());
-        let entity_type = asleep.and_then(|key| crate::services::entity_type(&key.service));
-        match asleep.zip(entity_type) {
-            Some((key, entity_type)) => self.activates(key, entity_type).is_some(),
-            None => false,
+        let asleep = ended.find(|(_, key)| self.play.live(key).is_none());
+        if let Some((entity_type, key)) = asleep {
+            self.activates(key, entity_type);
         }
+        asleep.is_some()
     }
 
     /// A new stream of an entity, up to where its commands begin.
-    fn activates(&mut self, key: &Key, entity_type: EntityType) -> Option<StreamId> {
-        let protocol = protocol::of(entity_type)?;
+    fn activates(&mut self, key: &Key, entity_type: EntityType) -> StreamId {
+        let protocol = entity_type.protocol();
         let stored = self.proxy.stored.get(key).cloned().unwrap_or_default();
-        let stream = self.opens(entity_type.path());
+        let stream = self.opens(protocol.path());
         for bytes in protocol.activation(key, &stored) {
             self.sends(stream, message(bytes));
         }
-        Some(stream)
+        stream
     }
 
     // === Its moves ===
@@ -183,11 +182,11 @@ impl Simulation {
             MoveKind::Return(call) => self.returns(script, *call),
             MoveKind::HalfClose(key) => self.on_entity(key, What::HalfClose),
             MoveKind::Ends { place, .. } => match place {
-                Place::Entity(key) => self.on_entity(key, What::HalfClose),
+                Place::Entity(_, key) => self.on_entity(key, What::HalfClose),
                 Place::Call(call) => self.on_call(*call, What::Cancel),
             },
             MoveKind::Resets { place, .. } => match place {
-                Place::Entity(key) => self.on_entity(key, What::Cancel),
+                Place::Entity(_, key) => self.on_entity(key, What::Cancel),
                 Place::Call(call) => self.on_call(*call, What::Cancel),
             },
             MoveKind::Reported(text) => {
@@ -245,9 +244,7 @@ impl Simulation {
         let (Some(entity_type), streams_in) = (plan.entity_type, plan.kind.streams_in()) else {
             return false;
         };
-        let Some(protocol) = protocol::of(entity_type) else {
-            return false;
-        };
+        let protocol = entity_type.protocol();
         let payload = script::payload(plan, &plan.payload);
         let Some(key) = &plan.key else {
             let payload = (!streams_in).then_some(payload);
@@ -265,10 +262,7 @@ impl Simulation {
             }
             Some((_, track)) if track.proxy_done || track.outstanding.is_some() => return false,
             Some((stream, track)) => (stream, track.last_id + 1),
-            None => match self.activates(key, entity_type) {
-                Some(stream) => (stream, 1),
-                None => return false,
-            },
+            None => (self.activates(key, entity_type), 1),
         };
         self.sends(
             stream,

@@ -4,6 +4,7 @@ use super::super::keys::{self, Kind};
 use super::super::{Answer, Call, Stream, StreamLine, message};
 use super::Reader;
 use super::kind::{head_span, is_answer, list, misfit, truth};
+use crate::protocol::{StateContent, StatePart, state_parts};
 use crate::yaml::node::Key;
 use crate::yaml::{Node, Value};
 
@@ -101,11 +102,7 @@ impl Reader<'_> {
             failure: node.get("failure").cloned(),
             nothing: truth(&node, "nothing"),
             metadata: node.get("reply_metadata").cloned(),
-            events: node.get("events").cloned(),
-            snapshot: node.get("snapshot").cloned(),
-            state: node.get("state").cloned(),
-            delta: node.get("delta").cloned(),
-            delete: truth(&node, "delete"),
+            state: state(&node),
             effects: list(node.get("effects"))
                 .iter()
                 .filter_map(|call| self.nested(call))
@@ -166,4 +163,20 @@ impl Reader<'_> {
         );
         Some(self.call(node, node.get("call")?))
     }
+}
+
+/// What an answer says of the state.
+fn state(node: &Node) -> Vec<(&'static str, Node)> {
+    let written = |part: StatePart| {
+        let value = match part.content {
+            StateContent::Flag => {
+                truth(node, part.key).then(|| Node::new(node.span, Value::Bool(true)))
+            }
+            StateContent::Any | StateContent::Anys(_) | StateContent::Message(_) => {
+                node.get(part.key).cloned()
+            }
+        };
+        Some((part.key, value?))
+    };
+    state_parts().into_iter().filter_map(written).collect()
 }

@@ -1,8 +1,7 @@
 //! From the notation back to a transcript.
 
 use super::cursor::Cursor;
-use super::write::by_kit;
-use super::{DEADLINE, NotationError, PHRASES, TICK};
+use super::{DEADLINE, NotationError, PHRASES, TICK, by_kit};
 use crate::party::{Party, Role};
 use crate::scenario::message::{self, Bindings, Scope};
 use crate::transcript::decode::Decoder;

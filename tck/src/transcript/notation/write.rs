@@ -1,7 +1,7 @@
 //! From a transcript to its notation.
 
 use super::read::built;
-use super::{DEADLINE, PHRASES, TICK};
+use super::{DEADLINE, PHRASES, TICK, by_kit};
 use crate::party::{Party, Role};
 use crate::scenario::message;
 use crate::transcript::decode::Decoder;
@@ -56,15 +56,6 @@ pub fn write_entry(entry: &Entry, role: Role, decoder: &Decoder<'_>) -> String {
     }
     out.push_str(&said(entry, decoder));
     out
-}
-
-/// What goes without saying: the parties that the role has the kit play, and what only the kit does.
-pub(super) fn by_kit(from: Party, role: Role, what: &What) -> bool {
-    let kit_only = matches!(
-        what,
-        What::Killed | What::Started | What::Deadline { .. } | What::Fault { .. }
-    );
-    kit_only || role.kit_plays(from)
 }
 
 fn said(entry: &Entry, decoder: &Decoder<'_>) -> String {

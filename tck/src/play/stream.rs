@@ -1,0 +1,116 @@
+//! What the play knows of each stream.
+
+use crate::model::oracle::Entity;
+use crate::protocol::{Begin, EntityType, Key};
+use prost_types::Any;
+
+/// What the play knows of one stream.
+#[derive(Clone, Debug)]
+pub enum Stream {
+    /// A client's call.
+    Front {
+        /// Index into [`Script::calls`].
+        call: usize,
+        /// Entries of the messages that came back.
+        messages: Vec<u64>,
+        /// Entry of the response headers.
+        headers: Option<u64>,
+    },
+    /// An entity's stream.
+    Entity(Box<Track>),
+    /// An action's call.
+    Action(Exchange),
+    /// A call of `discover`.
+    Discover,
+    /// A call of `reportError`.
+    Report,
+    /// A path that the protocol doesn't know.
+    Other(String),
+}
+
+impl Stream {
+    /// A stream between proxy and function, of an entity where the type has any.
+    pub(super) fn of(entity_type: EntityType, key: Option<Key>) -> Stream {
+        if entity_type.has_entities() {
+            Stream::Entity(Box::new(Track::new(entity_type, key)))
+        } else {
+            Stream::Action(Exchange::default())
+        }
+    }
+}
+
+/// An action's call between proxy and function.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exchange {
+    /// Index into [`Script::calls`]; known from the first message on.
+    pub call: Option<usize>,
+    /// Requests after the first message.
+    pub(super) requests: usize,
+    pub(super) proxy_done: bool,
+    pub(super) function_done: bool,
+}
+
+/// An entity's stream.
+#[derive(Clone, Debug)]
+pub struct Track {
+    /// The type of the entity.
+    pub entity_type: EntityType,
+    /// Whose it is; known from init on.
+    pub key: Option<Key>,
+    /// The highest command id so far.
+    pub last_id: i64,
+    /// The command that waits for its answer: id and call.
+    pub outstanding: Option<(i64, usize)>,
+    /// What it began with.
+    pub activation: Activation,
+    pub(super) commands: usize,
+    pub(super) proxy_done: bool,
+    pub(super) function_done: bool,
+    pub(super) initialised: bool,
+    /// The state of the model, where the kit plays the function.
+    pub(super) model: Option<Entity>,
+}
+
+impl Track {
+    pub(super) fn new(entity_type: EntityType, key: Option<Key>) -> Track {
+        Track {
+            entity_type,
+            key,
+            last_id: 0,
+            outstanding: None,
+            activation: Activation::default(),
+            commands: 0,
+            proxy_done: false,
+            function_done: false,
+            initialised: false,
+            model: None,
+        }
+    }
+
+    /// The proxy has said that nothing more comes.
+    pub fn is_half_closed(&self) -> bool {
+        self.proxy_done
+    }
+
+    /// It began with a replay, and its first command isn't answered.
+    pub fn at_first_command_of_a_replay(&self) -> bool {
+        self.activation.is_replay() && self.commands <= 1
+    }
+}
+
+/// What a stream began with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Activation {
+    /// What init said of the state.
+    pub begin: Begin,
+    /// The replayed events with their sequence numbers.
+    pub events: Vec<(i64, Any)>,
+}
+
+impl Activation {
+    /// Something was stored.
+    pub fn is_replay(&self) -> bool {
+        let begin = &self.begin;
+        begin.snapshot.is_some() || begin.value.is_some() || !self.events.is_empty()
+    }
+}
