@@ -9,7 +9,7 @@ use crate::finding;
 use crate::judge::ChoiceTaken;
 use crate::party::Role;
 use crate::report::{
-    Choice, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo, Unserved,
+    Choice, Outcome, Report, RequirementResult, ScenarioResult, SourceLine, SystemInfo, Unserved,
 };
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::Scenario;
@@ -222,15 +222,14 @@ impl Plan {
 fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
     let mut plan = Plan::default();
     for scenario in &options.scenarios {
-        let choices = choice::choices(scenario, role);
-        for choice in 0..choices {
-            let instance = (choices > 1).then(|| instance(choice));
-            let task = Task::new(scenario, role, choice, instance).and_then(|task| {
-                let applicable = stages.applicable(&options.system, task);
-                applicable.inspect_err(|lacking| {
-                    plan.lacking.get_or_insert_with(|| lacking.to_string());
-                })
-            });
+        for choice in choice::choices(scenario, role) {
+            let task =
+                Task::new(scenario, role, choice.alternative, choice.name).and_then(|task| {
+                    let applicable = stages.applicable(&options.system, task);
+                    applicable.inspect_err(|lacking| {
+                        plan.lacking.get_or_insert_with(|| lacking.to_string());
+                    })
+                });
             match task {
                 Ok(task) => plan.tasks.push(task),
                 Err(reason) => {
@@ -246,11 +245,6 @@ fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
     plan
 }
 
-/// What the instance of a scenario is called that plays this choice.
-pub(crate) fn instance(choice: usize) -> String {
-    format!("restart={}", choice == 1)
-}
-
 fn result_of(
     scenario: &Scenario,
     role: Role,
@@ -264,7 +258,7 @@ fn result_of(
         role,
         door: Door::Grpc,
         title: scenario.title.clone(),
-        source: Place {
+        source: SourceLine {
             file: scenario.source.name.clone(),
             line,
         },

@@ -154,7 +154,7 @@ impl Task {
     async fn on_stage(&self, script: Arc<Script>, stages: &Stages) -> Played {
         let own;
         let stage = if self.own_subject {
-            match stages.own(&self.scenario).await {
+            match stages.own(&script.scenario).await {
                 Ok(stage) => {
                     own = stage;
                     &own
