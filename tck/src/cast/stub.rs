@@ -11,7 +11,7 @@ use prost_types::Any;
 
 /// Answers what was seen of a call, and then what comes, up to its end.
 pub async fn answer(mut called: IncomingCall, seen: Vec<Event>) {
-    let Some(mut session) = Session::on(&called.path) else {
+    let Some(mut session) = StubCall::on(&called.path) else {
         return called
             .sender
             .end(12, "the kit's function doesn't serve this")
@@ -41,21 +41,21 @@ pub async fn answer(mut called: IncomingCall, seen: Vec<Event>) {
 }
 
 /// One call as the model's function holds it.
-enum Session {
+enum StubCall {
     Entity(EntityType, Option<Entity>),
     Action(Kind, Option<Command>, Vec<Any>),
 }
 
-impl Session {
-    fn on(path: &str) -> Option<Session> {
+impl StubCall {
+    fn on(path: &str) -> Option<StubCall> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.path() == path);
-        let action = kind.map(|kind| Session::Action(kind, None, Vec::new()));
-        action.or_else(|| Some(Session::Entity(EntityType::of_path(path)?, None)))
+        let action = kind.map(|kind| StubCall::Action(kind, None, Vec::new()));
+        action.or_else(|| Some(StubCall::Entity(EntityType::of_path(path)?, None)))
     }
 
     fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         match self {
-            Session::Entity(entity_type, entity) => {
+            StubCall::Entity(entity_type, entity) => {
                 match (protocol::read_in(*entity_type, bytes), entity) {
                     (FromProxy::Init { service, state, .. }, entity @ None) => {
                         let mut fresh = Entity::new(&service)
@@ -78,7 +78,7 @@ impl Session {
                     (message, _) => Err(format!("not expected here: {message:?}")),
                 }
             }
-            Session::Action(kind, command, requests) => {
+            StubCall::Action(kind, command, requests) => {
                 let (FromProxy::Command(message) | FromProxy::Request(message)) =
                     protocol::read_in(EntityType::Action, bytes)
                 else {
@@ -102,7 +102,7 @@ impl Session {
 
     fn half_closed(&mut self) -> Vec<Vec<u8>> {
         match self {
-            Session::Action(kind, Some(command), requests) if !kind.streams_out() => {
+            StubCall::Action(kind, Some(command), requests) if !kind.streams_out() => {
                 let reply = oracle::answer(&command.service, &command.name, requests);
                 encoded(EntityType::Action, reply)
             }

@@ -2,6 +2,7 @@
 
 use super::catalog::{Catalog, read_text};
 use super::{Console, Fault, arguments};
+use crate::door::Door;
 use crate::judge;
 use crate::party::Role;
 use crate::report::{
@@ -72,19 +73,12 @@ fn again(
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
     let choices = choice::choices(&scenario, transcript.role);
-    let (choice, instance) = match transcript
-        .scenario
-        .strip_suffix(']')
-        .and_then(|name| name.split_once('['))
-    {
-        None => (0, None),
-        Some((_, instance)) => {
-            let known = (0..choices).find(|choice| run::instance(*choice) == instance);
-            (
-                known.ok_or_else(|| format!("its scenario has no instance {instance}"))?,
-                Some(instance),
-            )
-        }
+    let (_, door, instance) = Door::parts(&transcript.scenario);
+    let choice = match instance {
+        None => 0,
+        Some(instance) => (0..choices)
+            .find(|choice| run::instance(*choice) == instance)
+            .ok_or_else(|| format!("its scenario has no instance {instance}"))?,
     };
     let bindings = transcript.bindings.clone().into_iter().collect();
     let script = expand::expand(&scenario, transcript.role, choice, bindings)
@@ -106,6 +100,7 @@ fn again(
         place,
         outcome,
     );
+    result.door = door;
     result.instance = instance.map(str::to_owned);
     result.entries = transcript.entries.len();
     result.transcript = Some(path.display().to_string());
@@ -123,12 +118,7 @@ fn again(
 
 /// The scenario that stands in the file, else the built-in one of its name.
 fn scenario(saved: &Saved, path: &Path) -> Result<Arc<Scenario>, String> {
-    let name = saved
-        .transcript
-        .scenario
-        .split('[')
-        .next()
-        .unwrap_or_default();
+    let (name, ..) = Door::parts(&saved.transcript.scenario);
     let missing = || format!("its scenario {name} is neither in the file nor built in");
     match &saved.yaml {
         Some(yaml) => {
