@@ -15,7 +15,7 @@ pub mod stage;
 mod stub;
 mod unary;
 
-pub use unary::{UnaryError, unary};
+pub use unary::unary;
 
 use crate::door::Door;
 use crate::party::{Party, Role};

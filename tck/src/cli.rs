@@ -17,7 +17,7 @@ mod subject;
 
 use crate::report::ExitCode;
 use crate::report::paint::Paint;
-use arguments::{Arguments, Colour, Command};
+use arguments::{Arguments, CliCommand, Colour};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
@@ -76,28 +76,28 @@ impl Console<'_> {
 
 /// Why a command could not do its work.
 #[derive(Debug)]
-struct Fault {
+struct CommandError {
     code: ExitCode,
     message: String,
 }
 
-impl Fault {
-    fn usage(message: impl Into<String>) -> Fault {
-        Fault {
+impl CommandError {
+    fn usage(message: impl Into<String>) -> CommandError {
+        CommandError {
             code: ExitCode::Usage,
             message: message.into(),
         }
     }
 
-    fn unreachable(message: impl Into<String>) -> Fault {
-        Fault {
+    fn unreachable(message: impl Into<String>) -> CommandError {
+        CommandError {
             code: ExitCode::Unreachable,
             message: message.into(),
         }
     }
 
-    fn kit(message: impl Into<String>) -> Fault {
-        Fault {
+    fn kit(message: impl Into<String>) -> CommandError {
+        CommandError {
             code: ExitCode::KitFault,
             message: message.into(),
         }
@@ -119,15 +119,15 @@ pub fn execute(
         Colour::Auto => {}
     }
     let done = match arguments.command {
-        Command::Run(arguments) => run::run(arguments, console),
-        Command::List(arguments) => list::list(&arguments, console),
-        Command::Explain(arguments) => explain::explain(&arguments, console),
-        Command::Check(arguments) => check::check(&arguments, console),
-        Command::Judge(arguments) => judge::judge(&arguments, console),
-        Command::Show(arguments) => show::show(&arguments, console),
-        Command::Mutants(arguments) => mutants::mutants(&arguments, console),
-        Command::Function(arguments) => function::function(&arguments, console),
-        Command::Schema => schema(console),
+        CliCommand::Run(arguments) => run::run(arguments, console),
+        CliCommand::List(arguments) => list::list(&arguments, console),
+        CliCommand::Explain(arguments) => explain::explain(&arguments, console),
+        CliCommand::Check(arguments) => check::check(&arguments, console),
+        CliCommand::Judge(arguments) => judge::judge(&arguments, console),
+        CliCommand::Show(arguments) => show::show(&arguments, console),
+        CliCommand::Mutants(arguments) => mutants::mutants(&arguments, console),
+        CliCommand::Function(arguments) => function::function(&arguments, console),
+        CliCommand::Schema => schema(console),
     };
     done.unwrap_or_else(|fault| {
         let word = console.paint().red("error:");
@@ -154,16 +154,16 @@ fn not_parsed(error: &clap::Error, console: &mut Console<'_>) -> ExitCode {
     }
 }
 
-fn schema(console: &mut Console<'_>) -> Result<ExitCode, Fault> {
+fn schema(console: &mut Console<'_>) -> Result<ExitCode, CommandError> {
     let text = serde_json::to_string_pretty(&crate::scenario::schema::schema())
-        .map_err(|error| Fault::kit(error.to_string()))?;
+        .map_err(|error| CommandError::kit(error.to_string()))?;
     console.print(&format!("{text}\n"));
     Ok(ExitCode::Pass)
 }
 
 /// What runs the asynchronous part of the program.
-fn runtime() -> Result<tokio::runtime::Runtime, Fault> {
-    let problem = |error| Fault::kit(format!("the runtime doesn't start: {error}"));
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    let problem = |error| CommandError::kit(format!("the runtime doesn't start: {error}"));
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

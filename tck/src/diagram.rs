@@ -7,6 +7,7 @@ mod chart;
 mod seen;
 mod svg;
 mod text;
+mod words;
 
 use crate::finding::Finding;
 use crate::party::{Party, Role};
@@ -16,7 +17,7 @@ use crate::transcript::{Entry, Transcript};
 
 /// One row of a drawing, with text beside it: paragraphs.
 #[derive(Clone, Debug, PartialEq)]
-enum Row {
+enum DrawnRow {
     /// From one lifeline to a neighbour.
     Arrow {
         from: Party,
@@ -92,6 +93,7 @@ pub fn transcript(transcript: &Transcript, findings: &[Finding], package: &str) 
 }
 
 /// The same as an SVG image.
+#[expect(dead_code, reason = "for a report with pictures")]
 pub fn transcript_svg(transcript: &Transcript, findings: &[Finding], package: &str) -> String {
     let decoder = Decoder::new(&transcript.entries, package);
     let rows = seen::rows(&transcript.entries, findings, &|entry| {

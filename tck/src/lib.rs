@@ -15,34 +15,34 @@
 
 // The ground.
 mod embedded;
-pub mod text;
+mod text;
 mod tasks;
 pub mod party;
 pub mod door;
 pub mod yaml;
 pub mod finding;
-pub mod status;
-pub mod protocol;
-pub mod services;
+mod status;
+mod protocol;
+mod services;
 // What should happen.
 pub mod requirement;
 pub mod scenario;
-pub mod transcript;
+mod transcript;
 pub mod model;
-pub mod fill;
-pub mod script;
+mod fill;
+mod script;
 pub mod check;
-pub mod explore;
+mod explore;
 // What happens, and what it means.
-pub mod play;
-pub mod judge;
-pub mod diagram;
+mod play;
+mod judge;
+mod diagram;
 pub mod report;
 pub mod mutant;
 // With whom it happens.
 pub mod system;
-pub mod wire;
-pub mod cast;
+mod wire;
+mod cast;
 pub mod run;
 #[cfg(feature = "harness")]
 pub mod harness;

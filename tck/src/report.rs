@@ -20,7 +20,7 @@ mod waivers;
 
 pub use exit_code::ExitCode;
 pub use requirement::{Coverage, RequirementResult, Share, Standing};
-pub use scenario::{Class, Counts, Outcome, Place, ScenarioResult};
+pub use scenario::{Class, Counts, Outcome, ScenarioResult, SourceLine};
 pub use waivers::{StaleWaiver, UsedWaiver, Waivers};
 
 use crate::finding::Verdict;

@@ -12,7 +12,6 @@ mod task;
 mod transcripts;
 
 pub use mutants::{MutantResult, MutantResults, mutants};
-pub(crate) use plan::instance;
 pub use subjects::StageError;
 pub use transcripts::remove_transcripts;
 

@@ -1,7 +1,7 @@
 //! (2) The scenario language: what should happen, as data.
 //!
 //! A [`Scenario`] is a message sequence chart between client, proxy and user function, read once from YAML
-//! ([`read`]), checked against the descriptors ([`check`]) and valid ever after. Messages stay trees of the
+//! ([`read`]), checked against the descriptors ([`crate::check`]) and valid ever after. Messages stay trees of the
 //! source ([`Node`]) with their positions: [`message`] turns such a tree into a protobuf message to send, or
 //! compares it with one received.
 
@@ -278,7 +278,7 @@ pub struct Answer {
     pub nothing: bool,
     /// Reply metadata.
     pub metadata: Option<Node>,
-    /// What it says of the state: the key of a [`crate::protocol::StatePart`], and what stands there.
+    /// What it says of the state: the key of a state part, and what stands there.
     pub state: Vec<(&'static str, Node)>,
     /// Side effects, in order.
     pub effects: Vec<Call>,

@@ -56,12 +56,10 @@ impl fmt::Display for Place {
 /// One chart, one role, one choice, fresh ids.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// The scenario, its unwritten answers completed by the model.
+    /// The scenario, the kit's choices taken, its unwritten answers completed by the model.
     pub scenario: Arc<Scenario>,
     /// Who is under test.
     pub role: Role,
-    /// Which of the alternatives the kit takes where it has a choice.
-    pub choice: usize,
     /// The values of `$names`.
     pub bindings: Bindings,
     /// The package in which short type names are looked up.
@@ -172,8 +170,6 @@ pub struct CallPlan {
     pub replay: Option<Node>,
     /// It is the fence at the end, not a step of the chart.
     pub fence: bool,
-    /// Value of `$client` in a concurrent step.
-    pub client: Option<usize>,
 }
 
 /// One thing that one party does.
@@ -437,22 +433,23 @@ pub fn payload(call: &CallPlan, value: &[u8]) -> Any {
     }
 }
 
-/// The answer of a call as a scenario would write the message of the stream. `choice` picks an alternative for
-/// the kit to send; without it, every alternative may come.
+/// The answer of a call as a scenario would write the message of the stream.
 pub fn answer_node(
     script: &Script,
     call: &CallPlan,
+    entity_type: EntityType,
     answer: &Answer,
     command_id: i64,
-    choice: Option<usize>,
 ) -> Node {
     Form {
         scenario: &script.scenario,
-        entity_type: call.entity_type.unwrap_or(EntityType::EventSourced),
+        entity_type,
         output: call.output.as_ref(),
         answer,
         command_id,
-        choice,
     }
     .message()
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,6 @@ impl Agreement<'_> {
             output: Some(&method.output()),
             answer: &answer,
             command_id: id,
-            choice: None,
         };
         let scope = Scope {
             package: self.scenario.package(),

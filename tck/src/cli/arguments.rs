@@ -2,7 +2,7 @@
 
 use crate::party::Role;
 use crate::report::ExitCode;
-use crate::report::forms::{self, FORMS, Form};
+use crate::report::forms::{self, FORMS, ReportForm};
 use crate::system::address;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -44,31 +44,31 @@ scenarios and specification are inside.";
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
     /// When to use colours; `auto`: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum CliCommand {
     /// Run scenarios against a system under test, and report
     #[command(after_long_help = run_examples())]
-    Run(Box<Run>),
+    Run(Box<RunArguments>),
     /// List scenarios, or requirements
-    List(List),
+    List(ListArguments),
     /// Draw a scenario, or show a requirement and what verifies it
-    Explain(Explain),
+    Explain(ExplainArguments),
     /// Check scenario files without a system under test
-    Check(Check),
+    Check(CheckArguments),
     /// Judge saved transcripts again, without the system that they are of
-    Judge(Judge),
+    Judge(JudgeArguments),
     /// Render a saved report again, in another format
-    Show(Show),
+    Show(ShowArguments),
     /// Test the kit: break conforming parties on purpose, and see that each is caught
-    Mutants(Mutants),
+    Mutants(MutantsArguments),
     /// Serve the model function: a user function that does everything right
-    Function(Function),
+    Function(FunctionArguments),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
 }
@@ -97,9 +97,9 @@ pub(super) struct Selection {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Run {
+pub(super) struct RunArguments {
     #[command(flatten)]
-    pub subject: Subject,
+    pub subject: SubjectArguments,
     #[command(flatten)]
     pub selection: Selection,
     /// Only in this role; by default in all that the system can take; may be repeated
@@ -115,7 +115,7 @@ pub(super) struct Run {
 pub(super) struct How {
     /// What is printed when the run is over
     #[arg(long, value_parser = form(), default_value = FORMS[0].name)]
-    pub format: &'static Form,
+    pub format: &'static ReportForm,
     #[arg(long, value_name = "FOLDER", help = report_help())]
     pub report: Option<PathBuf>,
     /// So many scenarios at once; by default as many as the system serves
@@ -139,7 +139,7 @@ pub(super) struct How {
 /// What is tested.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The system under test")]
-pub(super) struct Subject {
+pub(super) struct SubjectArguments {
     /// A file that describes it: how to start it, its features, its known failures
     #[arg(
         value_name = "SYSTEM.yaml",
@@ -179,20 +179,20 @@ pub(super) struct Subject {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct List {
+pub(super) struct ListArguments {
     #[command(flatten)]
     pub selection: Selection,
     /// Only scenarios that can be played in this role; with --requirements, only those that bind what it tests
     #[arg(long, value_parser = role(), value_name = "ROLE")]
     pub role: Option<Role>,
     #[command(flatten)]
-    pub what: What,
+    pub what: Listing,
 }
 
 /// What is listed, and how.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "What is listed")]
-pub(super) struct What {
+pub(super) struct Listing {
     /// List the requirements of the specification instead, with what verifies them; --filter goes by their names,
     /// `passivation` alone is a whole chapter
     #[arg(long)]
@@ -209,7 +209,7 @@ pub(super) enum ListFormat {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Explain {
+pub(super) struct ExplainArguments {
     /// A scenario (`event-sourced/rehydrates-after-passivation`, or `rehydrates-after-passivation` if no other
     /// suite has it), or a requirement (`event-sourced.replay-in-order`)
     pub name: String,
@@ -225,37 +225,37 @@ pub(super) struct Explain {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Check {
+pub(super) struct CheckArguments {
     /// Scenario files; without any, the built-in ones and the specification
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Judge {
+pub(super) struct JudgeArguments {
     /// Transcripts, as `run --report FOLDER` writes them
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// What is printed
     #[arg(long, value_parser = form(), default_value = FORMS[0].name)]
-    pub format: &'static Form,
+    pub format: &'static ReportForm,
     /// Print every entry of the transcripts too
     #[arg(long)]
     pub entries: bool,
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Show {
+pub(super) struct ShowArguments {
     /// A report.json
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// What is printed
     #[arg(long, value_parser = form(), default_value = FORMS[0].name)]
-    pub format: &'static Form,
+    pub format: &'static ReportForm,
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Mutants {
+pub(super) struct MutantsArguments {
     /// A system file with a proxy that the kit starts: mutants of proxies are made of it; without one, only
     /// functions are broken
     #[arg(value_name = "SYSTEM.yaml", conflicts_with = "proxy_command")]
@@ -281,7 +281,7 @@ pub(super) struct Mutants {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Function {
+pub(super) struct FunctionArguments {
     /// Where it listens; port 0: one that is free
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
@@ -295,7 +295,7 @@ fn role() -> impl clap::builder::TypedValueParser<Value = Role> {
     })
 }
 
-fn form() -> impl clap::builder::TypedValueParser<Value = &'static Form> {
+fn form() -> impl clap::builder::TypedValueParser<Value = &'static ReportForm> {
     let names = PossibleValuesParser::new(FORMS.iter().map(|form| form.name));
     names.try_map(|name| forms::named(&name).ok_or("there is no such form"))
 }

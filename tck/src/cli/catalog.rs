@@ -1,6 +1,6 @@
 //! The scenarios at hand, and choosing among them by name and by requirement.
 
-use super::Fault;
+use super::CommandError;
 use super::arguments::Selection;
 use crate::check;
 use crate::door::Door;
@@ -27,7 +27,7 @@ pub(super) struct Catalog {
 
 impl Catalog {
     /// Those of the files; without files, those that are built in.
-    pub fn load(files: &[PathBuf]) -> Result<Catalog, Fault> {
+    pub fn load(files: &[PathBuf]) -> Result<Catalog, CommandError> {
         let read = if files.is_empty() {
             read::embedded()
         } else {
@@ -44,7 +44,7 @@ impl Catalog {
     }
 
     /// Those that a selection means, in their order. Everything in a selection must mean something.
-    pub fn select(&self, selection: &Selection) -> Result<Vec<Arc<Scenario>>, Fault> {
+    pub fn select(&self, selection: &Selection) -> Result<Vec<Arc<Scenario>>, CommandError> {
         let filters: Vec<String> = selection.filter.iter().map(|f| pattern(f)).collect();
         for (filter, written) in filters.iter().zip(&selection.filter) {
             if !self
@@ -73,17 +73,17 @@ impl Catalog {
         Ok(chosen.cloned().collect())
     }
 
-    fn no_scenario(&self, written: &str) -> Fault {
+    fn no_scenario(&self, written: &str) -> CommandError {
         let names: Vec<String> = self.scenarios.iter().map(|s| s.name()).collect();
         let hint = closest(written, names.iter().map(String::as_str));
-        Fault::usage(format!(
+        CommandError::usage(format!(
             "no scenario matches {written:?}{}",
             did_you_mean(hint, "list")
         ))
     }
 
     /// A requirement that exists and that a scenario names.
-    fn known_requirement(&self, written: &str) -> Result<(), Fault> {
+    fn known_requirement(&self, written: &str) -> Result<(), CommandError> {
         let all = Requirements::embedded();
         if !all
             .iter()
@@ -91,7 +91,7 @@ impl Catalog {
         {
             let hint = closest(written, all.iter().map(|r| r.name.as_str()));
             let hint = did_you_mean(hint, "list --requirements");
-            return Err(Fault::usage(format!(
+            return Err(CommandError::usage(format!(
                 "no requirement matches {written:?}{hint}"
             )));
         }
@@ -100,7 +100,7 @@ impl Catalog {
             .iter()
             .any(|s| requirements(s).iter().any(|name| glob(written, name)))
         {
-            return Err(Fault::usage(format!(
+            return Err(CommandError::usage(format!(
                 "no scenario names {written:?}; if it is checked on every stream, any scenario that comes to it \
                  checks it"
             )));
@@ -133,7 +133,7 @@ fn pattern(written: &str) -> String {
 
 type Read = Result<Vec<Scenario>, Vec<SourceError>>;
 
-fn read_files(files: &[PathBuf]) -> Result<Read, Fault> {
+fn read_files(files: &[PathBuf]) -> Result<Read, CommandError> {
     let (mut scenarios, mut errors) = (Vec::new(), Vec::new());
     for file in files {
         match read::read(&Arc::new(source(file)?)) {
@@ -149,13 +149,14 @@ fn read_files(files: &[PathBuf]) -> Result<Read, Fault> {
 }
 
 /// A source that the user named.
-pub(super) fn source(file: &Path) -> Result<Source, Fault> {
-    Source::read(file).map_err(|error| Fault::usage(error.to_string()))
+pub(super) fn source(file: &Path) -> Result<Source, CommandError> {
+    Source::read(file).map_err(|error| CommandError::usage(error.to_string()))
 }
 
 /// A report or a transcript that the user named.
-pub(super) fn read_text(file: &Path) -> Result<String, Fault> {
-    let problem = |why: String| Fault::usage(format!("{} can't be read: {why}", file.display()));
+pub(super) fn read_text(file: &Path) -> Result<String, CommandError> {
+    let problem =
+        |why: String| CommandError::usage(format!("{} can't be read: {why}", file.display()));
     let bytes = read_at_most(file, WRITTEN + 1).map_err(|error| problem(error.to_string()))?;
     if bytes.len() > WRITTEN {
         return Err(problem(format!("it is larger than {WRITTEN} bytes")));
@@ -164,7 +165,7 @@ pub(super) fn read_text(file: &Path) -> Result<String, Fault> {
 }
 
 /// All that is wrong in files.
-pub(super) fn problems(errors: &[SourceError]) -> Fault {
+pub(super) fn problems(errors: &[SourceError]) -> CommandError {
     let mut text = match errors.len() {
         1 => "1 problem in files\n".to_owned(),
         count => format!("{count} problems in files\n"),
@@ -176,7 +177,7 @@ pub(super) fn problems(errors: &[SourceError]) -> Fault {
         text.push_str(&format!("\n… and {} more\n", errors.len() - TOLD));
     }
     text.pop();
-    Fault::usage(text)
+    CommandError::usage(text)
 }
 
 /// The requirements that a scenario names, on itself or on its steps.

@@ -2,19 +2,19 @@
 
 use super::arguments;
 use super::catalog::Catalog;
-use super::{Console, Fault};
+use super::{CommandError, Console};
 use crate::report::ExitCode;
 use crate::requirement::Requirements;
 use crate::text::plural;
 use std::collections::BTreeSet;
 
 pub(super) fn check(
-    arguments: &arguments::Check,
+    arguments: &arguments::CheckArguments,
     console: &mut Console<'_>,
-) -> Result<ExitCode, Fault> {
+) -> Result<ExitCode, CommandError> {
     if arguments.files.is_empty() {
         let read = Requirements::read(crate::embedded::SPEC);
-        let requirements = read.map_err(|errors| Fault::kit(errors.join("\n")))?;
+        let requirements = read.map_err(|errors| CommandError::kit(errors.join("\n")))?;
         let count = plural(requirements.iter().count(), "requirement");
         console.print(&format!("{count}: nothing to object to\n"));
     }

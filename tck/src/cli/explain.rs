@@ -3,7 +3,7 @@
 use super::arguments;
 use super::catalog::{Catalog, closest, did_you_mean, requirements};
 use super::list::{keyword, playable, verifying, words};
-use super::{Console, Fault};
+use super::{CommandError, Console};
 use crate::check;
 use crate::diagram;
 use crate::fill::fill;
@@ -18,9 +18,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 pub(super) fn explain(
-    arguments: &arguments::Explain,
+    arguments: &arguments::ExplainArguments,
     console: &mut Console<'_>,
-) -> Result<ExitCode, Fault> {
+) -> Result<ExitCode, CommandError> {
     let catalog = Catalog::load(&arguments.scenarios)?;
     let name = arguments.name.as_str();
     let text = match (catalog.find(name), Requirements::embedded().get(name)) {
@@ -32,7 +32,7 @@ pub(super) fn explain(
             }
         }
         (None, Some(_)) if arguments.svg || arguments.role.is_some() => {
-            return Err(Fault::usage(format!(
+            return Err(CommandError::usage(format!(
                 "{name} is a requirement; only scenarios are drawn, so leave --svg and --role away"
             )));
         }
@@ -43,18 +43,18 @@ pub(super) fn explain(
     Ok(ExitCode::Pass)
 }
 
-fn unknown(name: &str, catalog: &Catalog) -> Fault {
+fn unknown(name: &str, catalog: &Catalog) -> CommandError {
     let scenarios: Vec<String> = catalog.scenarios.iter().map(|s| s.name()).collect();
     let known = Requirements::embedded().iter().map(|r| r.name.as_str());
     let hint = closest(name, scenarios.iter().map(String::as_str).chain(known));
     let hint = did_you_mean(hint, "list, and list --requirements");
-    Fault::usage(format!(
+    CommandError::usage(format!(
         "neither a scenario nor a requirement is called {name}{hint}"
     ))
 }
 
 /// The role that was asked for, if the chart has it; else the one with the most hops.
-fn role(scenario: &Scenario, wanted: Option<Role>) -> Result<Role, Fault> {
+fn role(scenario: &Scenario, wanted: Option<Role>) -> Result<Role, CommandError> {
     let possible = playable(scenario);
     match wanted {
         Some(role) if possible.contains(&role) => Ok(role),
@@ -64,7 +64,7 @@ fn role(scenario: &Scenario, wanted: Option<Role>) -> Result<Role, Fault> {
                 .find(|(other, _)| *other == role);
             let why = why.and_then(|(_, why)| why.err());
             let why = why.map_or_else(String::new, |why| why.to_string());
-            Err(Fault::usage(format!(
+            Err(CommandError::usage(format!(
                 "{} can't be played in the role {role}: {why}",
                 scenario.name()
             )))

@@ -1,17 +1,17 @@
 //! `function`: the model function, served until the user stops it.
 
-use super::{Console, Fault, arguments, runtime};
+use super::{CommandError, Console, arguments, runtime};
 use crate::model;
 use crate::report::ExitCode;
 use tokio::net::TcpListener;
 
 pub(super) fn function(
-    arguments: &arguments::Function,
+    arguments: &arguments::FunctionArguments,
     console: &mut Console<'_>,
-) -> Result<ExitCode, Fault> {
+) -> Result<ExitCode, CommandError> {
     runtime()?.block_on(async {
         let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
-            Fault::kit(format!(
+            CommandError::kit(format!(
                 "{} can't be listened on: {error}",
                 arguments.listen
             ))
@@ -23,7 +23,7 @@ pub(super) fn function(
         };
         model::function::serve(listener, stopped)
             .await
-            .map_err(|error| Fault::kit(error.to_string()))?;
+            .map_err(|error| CommandError::kit(error.to_string()))?;
         Ok(ExitCode::Pass)
     })
 }

@@ -1,12 +1,13 @@
 //! `judge`: saved transcripts judged again, by this version of the kit and without the system they are of.
 
 use super::catalog::{Catalog, read_text};
-use super::{Console, Fault, arguments};
+use super::{CommandError, Console, arguments};
+use crate::diagram;
 use crate::door::Door;
 use crate::judge;
 use crate::party::Role;
 use crate::report::{
-    ExitCode, Outcome, Place, Report, RequirementResult, ScenarioResult, SystemInfo,
+    ExitCode, Outcome, Report, RequirementResult, ScenarioResult, SourceLine, SystemInfo,
 };
 use crate::requirement::{RequirementName, Requirements};
 use crate::scenario::{Scenario, read};
@@ -14,20 +15,19 @@ use crate::script::{choice, expand};
 use crate::transcript::file::{self, Saved};
 use crate::transcript::text;
 use crate::yaml::Source;
-use crate::{diagram, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 pub(super) fn judge(
-    arguments: &arguments::Judge,
+    arguments: &arguments::JudgeArguments,
     console: &mut Console<'_>,
-) -> Result<ExitCode, Fault> {
+) -> Result<ExitCode, CommandError> {
     let mut roles = BTreeSet::new();
     let mut results = Vec::new();
     let mut covered: BTreeMap<RequirementName, BTreeSet<Role>> = BTreeMap::new();
     for path in &arguments.files {
-        let problem = |text: String| Fault::usage(format!("{}: {text}", path.display()));
+        let problem = |text: String| CommandError::usage(format!("{}: {text}", path.display()));
         let saved = file::read(&read_text(path)?).map_err(|error| problem(error.to_string()))?;
         let role = saved.transcript.role;
         roles.insert(role);
@@ -72,13 +72,15 @@ fn again(
 ) -> Result<(ScenarioResult, BTreeSet<RequirementName>), String> {
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
-    let choices = choice::choices(&scenario, transcript.role);
+    let mut choices = choice::choices(&scenario, transcript.role).into_iter();
     let (_, door, instance) = Door::parts(&transcript.scenario);
     let choice = match instance {
         None => 0,
-        Some(instance) => (0..choices)
-            .find(|choice| run::instance(*choice) == instance)
-            .ok_or_else(|| format!("its scenario has no instance {instance}"))?,
+        Some(instance) => {
+            let known = choices.find(|choice| choice.name.as_deref() == Some(instance));
+            let known = known.ok_or_else(|| format!("its scenario has no instance {instance}"))?;
+            known.alternative
+        }
     };
     let bindings = transcript.bindings.clone().into_iter().collect();
     let script = expand::expand(&scenario, transcript.role, choice, bindings)
@@ -89,7 +91,7 @@ fn again(
         verdict: judgement.verdict(),
     };
     let line = |start| scenario.source.position(start).0;
-    let place = Place {
+    let place = SourceLine {
         file: scenario.source.name.clone(),
         line: line(scenario.span.start),
     };

@@ -2,7 +2,7 @@
 
 use super::arguments::{self, ListFormat};
 use super::catalog::{Catalog, closest, did_you_mean, requirements};
-use super::{Console, Fault};
+use super::{CommandError, Console};
 use crate::check;
 use crate::party::Role;
 use crate::report::ExitCode;
@@ -16,9 +16,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 pub(super) fn list(
-    arguments: &arguments::List,
+    arguments: &arguments::ListArguments,
     console: &mut Console<'_>,
-) -> Result<ExitCode, Fault> {
+) -> Result<ExitCode, CommandError> {
     let catalog = Catalog::load(&arguments.selection.scenarios)?;
     let text = if arguments.what.requirements {
         let chosen = chosen_requirements(arguments)?;
@@ -105,7 +105,9 @@ fn scenario_json(scenario: &Scenario) -> Value {
     })
 }
 
-fn chosen_requirements(arguments: &arguments::List) -> Result<Vec<&'static Requirement>, Fault> {
+fn chosen_requirements(
+    arguments: &arguments::ListArguments,
+) -> Result<Vec<&'static Requirement>, CommandError> {
     let all = Requirements::embedded();
     let selection = &arguments.selection;
     let filters: Vec<String> = selection.filter.iter().map(|f| pattern(f)).collect();
@@ -114,7 +116,7 @@ fn chosen_requirements(arguments: &arguments::List) -> Result<Vec<&'static Requi
         if !all.iter().any(|r| glob(glob_of, &r.name)) {
             let hint = closest(written, all.iter().map(|r| r.name.as_str()));
             let hint = did_you_mean(hint, "list --requirements");
-            return Err(Fault::usage(format!(
+            return Err(CommandError::usage(format!(
                 "no requirement matches {written:?}{hint}"
             )));
         }

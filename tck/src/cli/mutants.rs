@@ -1,9 +1,9 @@
 //! `mutants`: breaks conforming parties on purpose and shows, for each, whether the kit caught it under the right
 //! name.
 
-use super::arguments::{self, ListFormat, Subject};
+use super::arguments::{self, ListFormat, SubjectArguments};
 use super::catalog::{Catalog, closest, did_you_mean, problems, source};
-use super::{Console, Fault, runtime, subject};
+use super::{CommandError, Console, runtime, subject};
 use crate::mutant::Mutant;
 use crate::party::Party;
 use crate::report::ExitCode;
@@ -18,9 +18,9 @@ use std::fmt::Write as _;
 const LINE: usize = 200;
 
 pub(super) fn mutants(
-    arguments: &arguments::Mutants,
+    arguments: &arguments::MutantsArguments,
     console: &mut Console<'_>,
-) -> Result<ExitCode, Fault> {
+) -> Result<ExitCode, CommandError> {
     let all = selected(arguments)?;
     let catalog = Catalog::load(&arguments.scenarios)?;
     let system = system(arguments, &catalog)?;
@@ -35,7 +35,7 @@ pub(super) fn mutants(
             arguments.time_scale,
             &|_, _| {},
         ))
-        .map_err(|error| Fault::unreachable(error.to_string()))?;
+        .map_err(|error| CommandError::unreachable(error.to_string()))?;
     console.print(&match arguments.format {
         ListFormat::Text => text(&fates, &left, console.paint()),
         ListFormat::Json => json(&fates, &left),
@@ -43,7 +43,7 @@ pub(super) fn mutants(
     Ok(exit_code(&fates))
 }
 
-fn selected(arguments: &arguments::Mutants) -> Result<Vec<Mutant>, Fault> {
+fn selected(arguments: &arguments::MutantsArguments) -> Result<Vec<Mutant>, CommandError> {
     let read = match arguments.mutants.as_slice() {
         [] => Mutant::embedded(),
         files => Mutant::of(
@@ -60,7 +60,9 @@ fn selected(arguments: &arguments::Mutants) -> Result<Vec<Mutant>, Fault> {
                 closest(filter, all.iter().map(|m| m.id.as_str())),
                 "mutants",
             );
-            return Err(Fault::usage(format!("no mutant matches {filter:?}{hint}")));
+            return Err(CommandError::usage(format!(
+                "no mutant matches {filter:?}{hint}"
+            )));
         }
     }
     let wanted = |mutant: &Mutant| {
@@ -73,15 +75,18 @@ fn selected(arguments: &arguments::Mutants) -> Result<Vec<Mutant>, Fault> {
     Ok(all.into_iter().filter(wanted).collect())
 }
 
-fn system(arguments: &arguments::Mutants, catalog: &Catalog) -> Result<Option<System>, Fault> {
+fn system(
+    arguments: &arguments::MutantsArguments,
+    catalog: &Catalog,
+) -> Result<Option<System>, CommandError> {
     if arguments.system.is_none() && arguments.proxy_command.is_none() {
         return Ok(None);
     }
     let (system, proxy_command) = (arguments.system.clone(), arguments.proxy_command.clone());
-    let subject = Subject {
+    let subject = SubjectArguments {
         system,
         proxy_command,
-        ..Subject::default()
+        ..SubjectArguments::default()
     };
     let system = subject::system(&subject, catalog)?;
     match system
@@ -90,7 +95,7 @@ fn system(arguments: &arguments::Mutants, catalog: &Catalog) -> Result<Option<Sy
         .is_some_and(|proxy| !proxy.command.is_empty())
     {
         true => Ok(Some(system)),
-        false => Err(Fault::usage(
+        false => Err(CommandError::usage(
             "mutants of proxies are made of a proxy that the kit can start: it needs a command",
         )),
     }

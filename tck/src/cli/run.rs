@@ -2,7 +2,7 @@
 
 use super::arguments;
 use super::catalog::Catalog;
-use super::{Console, Fault, runtime, subject};
+use super::{CommandError, Console, runtime, subject};
 use crate::explore;
 use crate::party::Role;
 use crate::report::paint::Paint;
@@ -22,9 +22,9 @@ use std::time::SystemTime;
 const TRANSCRIPTS: &str = "transcripts";
 
 pub(super) fn run(
-    arguments: Box<arguments::Run>,
+    arguments: Box<arguments::RunArguments>,
     console: &mut Console<'_>,
-) -> Result<ExitCode, Fault> {
+) -> Result<ExitCode, CommandError> {
     let catalog = Catalog::load(&arguments.selection.scenarios)?;
     let system = subject::system(&arguments.subject, &catalog)?;
     let roles = roles(&arguments.role, &system)?;
@@ -39,11 +39,11 @@ pub(super) fn run(
         tokio::select! {
             ended = crate::run::run(options, &show) => Ok(ended),
             // Ending in good order here kills what was started: dropped processes take their groups with them.
-            signal = interrupted() => Err(Fault::kit(format!("ended by {signal}"))),
+            signal = interrupted() => Err(CommandError::kit(format!("ended by {signal}"))),
         }
     })?;
     bar.finish();
-    let mut report = ended.map_err(|error| Fault::unreachable(error.to_string()))?;
+    let mut report = ended.map_err(|error| CommandError::unreachable(error.to_string()))?;
     report.started = Some(started);
     if arguments.how.without_times {
         report = report.without_times();
@@ -74,14 +74,14 @@ async fn interrupted() -> &'static str {
 }
 
 /// The roles that were asked for, in their order.
-fn roles(wanted: &[Role], system: &System) -> Result<Vec<Role>, Fault> {
+fn roles(wanted: &[Role], system: &System) -> Result<Vec<Role>, CommandError> {
     let possible = system.roles();
     if let Some(role) = wanted.iter().find(|role| !possible.contains(role)) {
         let missing = match (role, &system.function, &system.proxy) {
             (Role::Sdk, None, _) | (Role::Stack, None, _) => "a user function",
             _ => "a proxy",
         };
-        return Err(Fault::usage(format!(
+        return Err(CommandError::usage(format!(
             "the role {role} needs {missing} under test, and there is none"
         )));
     }
@@ -92,11 +92,11 @@ fn roles(wanted: &[Role], system: &System) -> Result<Vec<Role>, Fault> {
 }
 
 fn options(
-    arguments: &arguments::Run,
+    arguments: &arguments::RunArguments,
     catalog: &Catalog,
     system: System,
     roles: Vec<Role>,
-) -> Result<RunOptions, Fault> {
+) -> Result<RunOptions, CommandError> {
     let (scenarios, generated) = scenarios(arguments, catalog)?;
     let everything = arguments.selection.filter.is_empty()
         && arguments.selection.requirement.is_empty()
@@ -128,9 +128,9 @@ fn options(
 /// The written scenarios that are meant, and how many are to be generated. A generated scenario that a filter
 /// names is run like a written one.
 fn scenarios(
-    arguments: &arguments::Run,
+    arguments: &arguments::RunArguments,
     catalog: &Catalog,
-) -> Result<(Vec<Arc<Scenario>>, usize), Fault> {
+) -> Result<(Vec<Arc<Scenario>>, usize), CommandError> {
     let mut selection = arguments.selection.clone();
     let mut picked = Vec::new();
     // Without a filter none can be named, and making many takes long.
@@ -160,7 +160,7 @@ fn scenarios(
 }
 
 /// The arguments that a command to run one scenario again begins with.
-fn named(arguments: &arguments::Run) -> String {
+fn named(arguments: &arguments::RunArguments) -> String {
     let mut words = vec![subject::written(&arguments.subject)];
     for file in &arguments.selection.scenarios {
         words.push(format!(
@@ -182,7 +182,7 @@ fn named(arguments: &arguments::Run) -> String {
 
 /// Removes from a report's folder what a run before wrote there, so that nobody takes it for this one's, and finds out
 /// before the run whether it can be written to. Other files stay.
-fn prepare(folder: &Path) -> Result<(), Fault> {
+fn prepare(folder: &Path) -> Result<(), CommandError> {
     let prepared = || {
         fs::create_dir_all(folder)?;
         for (name, _) in forms::files() {
@@ -193,7 +193,7 @@ fn prepare(folder: &Path) -> Result<(), Fault> {
         crate::run::remove_transcripts(&folder.join(TRANSCRIPTS))
     };
     prepared().map_err(|error: io::Error| {
-        Fault::usage(format!(
+        CommandError::usage(format!(
             "--report {} can't be written to: {error}\n  name a folder that can",
             folder.display()
         ))
@@ -201,9 +201,9 @@ fn prepare(folder: &Path) -> Result<(), Fault> {
 }
 
 /// The report in every form that lasts.
-fn write(report: &Report, folder: &Path) -> Result<(), Fault> {
+fn write(report: &Report, folder: &Path) -> Result<(), CommandError> {
     let problem = |path: PathBuf| {
-        move |error| Fault::kit(format!("{} can't be written: {error}", path.display()))
+        move |error| CommandError::kit(format!("{} can't be written: {error}", path.display()))
     };
     fs::create_dir_all(folder).map_err(problem(folder.to_owned()))?;
     for (name, form) in forms::files() {

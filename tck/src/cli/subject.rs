@@ -1,7 +1,7 @@
 //! The system under test, from a system file or from options; and how it is written on a command line again.
 
-use super::Fault;
-use super::arguments::Subject;
+use super::CommandError;
+use super::arguments::SubjectArguments;
 use super::catalog::Catalog;
 use crate::system::{PartyConfig, System};
 use crate::text::quoted;
@@ -9,10 +9,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The system that the arguments describe. Its waivers may name these scenarios, beside the built-in ones.
-pub(super) fn system(subject: &Subject, catalog: &Catalog) -> Result<System, Fault> {
+pub(super) fn system(
+    subject: &SubjectArguments,
+    catalog: &Catalog,
+) -> Result<System, CommandError> {
     if let Some(file) = &subject.system {
         return System::read_for(file, &catalog.scenarios)
-            .map_err(|error| Fault::usage(error.to_string()));
+            .map_err(|error| CommandError::usage(error.to_string()));
     }
     let function = party(
         subject.function,
@@ -28,7 +31,7 @@ pub(super) fn system(subject: &Subject, catalog: &Catalog) -> Result<System, Fau
         proxy.function_listen = subject.function_listen;
     }
     if function.is_none() && proxy.is_none() {
-        return Err(Fault::usage(
+        return Err(CommandError::usage(
             "run needs a system under test\n  a user function: --function ADDRESS or --function-command COMMAND\n  \
              a proxy: --proxy ADDRESS --function-listen ADDRESS or --proxy-command COMMAND\n  \
              or a file that describes it: SYSTEM.yaml\n  see cloudstate-tck run --help",
@@ -47,7 +50,7 @@ pub(super) fn system(subject: &Subject, catalog: &Catalog) -> Result<System, Fau
         ..System::default()
     };
     match system.problem() {
-        Some(problem) => Err(Fault::usage(problem.to_string())),
+        Some(problem) => Err(CommandError::usage(problem.to_string())),
         None => Ok(system),
     }
 }
@@ -56,15 +59,15 @@ fn party(
     address: Option<SocketAddr>,
     command: Option<&str>,
     option: &str,
-) -> Result<Option<PartyConfig>, Fault> {
+) -> Result<Option<PartyConfig>, CommandError> {
     let command = match command {
         None if address.is_none() => return Ok(None),
         None => Vec::new(),
         Some(text) => match words(text) {
             Some(words) if !words.is_empty() => words,
-            Some(_) => return Err(Fault::usage(format!("{option} is empty"))),
+            Some(_) => return Err(CommandError::usage(format!("{option} is empty"))),
             None => {
-                return Err(Fault::usage(format!(
+                return Err(CommandError::usage(format!(
                     "a quote in {option} is not closed: {text}"
                 )));
             }
@@ -77,7 +80,7 @@ fn party(
     }))
 }
 
-fn default_name(subject: &Subject) -> String {
+fn default_name(subject: &SubjectArguments) -> String {
     let described = [
         subject
             .function
@@ -94,7 +97,7 @@ fn default_name(subject: &Subject) -> String {
 }
 
 /// The arguments again, as a shell reads them.
-pub(super) fn written(subject: &Subject) -> String {
+pub(super) fn written(subject: &SubjectArguments) -> String {
     let address =
         |option: &str, address: Option<SocketAddr>| address.map(|a| format!("{option} {a}"));
     let text = |option: &str, text: &Option<String>| {

@@ -3,19 +3,20 @@
 //! In the `sdk` role the kit is the proxy and whoever stands behind it, so nothing crosses the client's hop; what
 //! an answer asks for (side effects, a forward) is judged there and not carried out.
 
-use super::{Line, Row};
+use super::words::{hex, named, parts, request, returned};
+use super::{DrawnRow, Line};
 use crate::party::{Party, Role};
 use crate::scenario::message::flow;
 use crate::scenario::{Answer, Call, Raw, Scenario, Step, StepKind, Stream};
-use crate::text::{cut, grouped};
-use crate::yaml::{Node, Value};
+use crate::text::cut;
+use crate::yaml::Node;
 use Party::{Client, Function, Proxy};
 
 /// Characters of one paragraph; scenarios may send megabytes.
 const PARAGRAPH: usize = 400;
 
-pub(super) fn rows(scenario: &Scenario, role: Role) -> Vec<Row> {
-    let mut chart = Chart {
+pub(super) fn rows(scenario: &Scenario, role: Role) -> Vec<DrawnRow> {
+    let mut chart = Drawing {
         role,
         rows: Vec::new(),
         held: false,
@@ -26,27 +27,27 @@ pub(super) fn rows(scenario: &Scenario, role: Role) -> Vec<Row> {
 
 /// Where a call comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
+enum Caller {
     Client,
     EventLog,
     Effect,
     Forward,
 }
 
-struct Chart {
+struct Drawing {
     role: Role,
-    rows: Vec<Row>,
+    rows: Vec<DrawnRow>,
     /// Inside `during`: the function has a command and hasn't answered it.
     held: bool,
 }
 
-impl Chart {
+impl Drawing {
     fn arrow(&mut self, from: Party, to: Party, line: Line, text: Vec<String>) {
         let text = text
             .iter()
             .map(|paragraph| cut(paragraph, PARAGRAPH))
             .collect();
-        self.rows.push(Row::Arrow {
+        self.rows.push(DrawnRow::Arrow {
             from,
             to,
             line,
@@ -64,16 +65,16 @@ impl Chart {
 
     fn note(&mut self, at: Option<Party>, text: impl Into<String>) {
         let text = vec![cut(&text.into(), PARAGRAPH)];
-        self.rows.push(Row::Note { at, text });
+        self.rows.push(DrawnRow::Note { at, text });
     }
 
     /// Rows with a frame around them.
-    fn framed(&mut self, title: impl Into<String>, inside: impl FnOnce(&mut Chart)) {
-        self.rows.push(Row::Open {
+    fn framed(&mut self, title: impl Into<String>, inside: impl FnOnce(&mut Drawing)) {
+        self.rows.push(DrawnRow::Open {
             title: title.into(),
         });
         inside(self);
-        self.rows.push(Row::Close);
+        self.rows.push(DrawnRow::Close);
     }
 
     fn front(&self) -> bool {
@@ -105,7 +106,7 @@ impl Chart {
             .skip(since)
             .rev()
             .find_map(|row| match row {
-                Row::Arrow { text, .. } | Row::Note { text, .. } => Some(text),
+                DrawnRow::Arrow { text, .. } | DrawnRow::Note { text, .. } => Some(text),
                 _ => None,
             });
         match with_text {
@@ -116,8 +117,8 @@ impl Chart {
 
     fn kind(&mut self, kind: &StepKind) {
         match kind {
-            StepKind::Call(call) => self.call(call, Origin::Client),
-            StepKind::Consume(call) => self.call(call, Origin::EventLog),
+            StepKind::Call(call) => self.call(call, Caller::Client),
+            StepKind::Consume(call) => self.call(call, Caller::EventLog),
             StepKind::Passivate => {
                 self.signal(Proxy, Function, "passivate: the idle entity's stream ends");
                 self.signal(Function, Proxy, "ends its side too");
@@ -176,7 +177,7 @@ impl Chart {
         self.framed(title, |chart| {
             for (index, steps) in lists.iter().enumerate() {
                 if index > 0 {
-                    chart.rows.push(Row::Divide);
+                    chart.rows.push(DrawnRow::Divide);
                 }
                 chart.steps(steps);
             }
@@ -207,7 +208,7 @@ impl Chart {
 
     // === Calls ===
 
-    fn call(&mut self, call: &Call, origin: Origin) {
+    fn call(&mut self, call: &Call, origin: Caller) {
         self.asked(call, origin);
         if let Some(stream) = &call.stream {
             self.stream(call, stream, origin);
@@ -221,7 +222,7 @@ impl Chart {
             self.held = held;
         }
         self.answered(call);
-        if origin == Origin::Client && self.front() {
+        if origin == Caller::Client && self.front() {
             let returns = match (&call.returns, returned(&call.answer)) {
                 (Some(node), _) => flow(node),
                 (None, Some(text)) => text,
@@ -232,7 +233,7 @@ impl Chart {
     }
 
     /// The command on its way to the function.
-    fn asked(&mut self, call: &Call, origin: Origin) {
+    fn asked(&mut self, call: &Call, origin: Caller) {
         let text = request(call);
         let line = if call.stream.is_some() {
             Line::Dashed
@@ -240,7 +241,7 @@ impl Chart {
             Line::Solid
         };
         let kind = match origin {
-            Origin::Client if self.front() => {
+            Caller::Client if self.front() => {
                 self.arrow(Client, Proxy, line, text);
                 self.replayed(call);
                 self.arrow(
@@ -251,14 +252,14 @@ impl Chart {
                 );
                 return;
             }
-            Origin::Client => "",
-            Origin::EventLog => {
+            Caller::Client => "",
+            Caller::EventLog => {
                 self.note(Some(Proxy), "the event log has an event");
                 "consume "
             }
-            Origin::Effect if call.synchronous => "synchronous effect ",
-            Origin::Effect => "effect ",
-            Origin::Forward => "forward ",
+            Caller::Effect if call.synchronous => "synchronous effect ",
+            Caller::Effect => "effect ",
+            Caller::Forward => "forward ",
         };
         self.replayed(call);
         let mut text = text;
@@ -287,7 +288,7 @@ impl Chart {
         } else {
             self.framed("in any order", |chart| {
                 chart.answer(&call.answer, "");
-                chart.rows.push(Row::Divide);
+                chart.rows.push(DrawnRow::Divide);
                 chart.steps(&call.answer.unordered);
             });
         }
@@ -310,16 +311,16 @@ impl Chart {
             return;
         }
         for effect in &answer.effects {
-            self.call(effect, Origin::Effect);
+            self.call(effect, Caller::Effect);
         }
         if let Some(forward) = &answer.forward {
-            self.call(forward, Origin::Forward);
+            self.call(forward, Caller::Forward);
         }
     }
 
-    fn stream(&mut self, call: &Call, stream: &Stream, origin: Origin) {
-        let front = self.front() && origin == Origin::Client;
-        let lines = |chart: &mut Chart| {
+    fn stream(&mut self, call: &Call, stream: &Stream, origin: Caller) {
+        let front = self.front() && origin == Caller::Client;
+        let lines = |chart: &mut Drawing| {
             for line in &stream.lines {
                 if let Some(request) = &line.request {
                     let text = flow(request);
@@ -421,96 +422,5 @@ fn opposite(party: Party) -> Party {
     match party {
         Client | Function => Proxy,
         Proxy => Function,
-    }
-}
-
-fn named(name: &str, node: Option<&Node>) -> String {
-    match node {
-        Some(node) => format!("{name} {}", flow(node)),
-        None => name.to_owned(),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits: String = bytes
-        .iter()
-        .take(32)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    match bytes.len().checked_sub(32) {
-        None | Some(0) => format!("bytes {digits}"),
-        Some(more) => format!("bytes {digits}… ({} more)", grouped(more)),
-    }
-}
-
-fn request(call: &Call) -> Vec<String> {
-    let mut first = named(&call.target, call.request.as_ref());
-    for (word, node) in [("on node", &call.node), ("for the entity", &call.id)] {
-        if let Some(node) = node {
-            first.push_str(&format!(", {word} {}", flow(node)));
-        }
-    }
-    if let Some(alias) = &call.alias {
-        first.push_str(&format!(", as {alias}"));
-    }
-    let mut text = vec![first];
-    text.extend(
-        call.metadata
-            .as_ref()
-            .map(|metadata| named("metadata", Some(metadata))),
-    );
-    text
-}
-
-/// An answer, part by part.
-fn parts(answer: &Answer) -> Vec<String> {
-    let mut text = Vec::new();
-    let mut part = |name: &str, node: &Option<Node>| {
-        if let Some(node) = node {
-            text.push(named(name, Some(node)));
-        }
-    };
-    part("reply", &answer.reply);
-    part("failure", &answer.failure);
-    part("restart", &answer.restart);
-    part("metadata", &answer.metadata);
-    let is_flag = |node: &Node| matches!(node.value, Value::Bool(_));
-    for (key, node) in answer.state.iter().filter(|(_, node)| !is_flag(node)) {
-        text.push(named(key, Some(node)));
-    }
-    if let Some(forward) = &answer.forward {
-        text.push(format!("forward to {}", request(forward).join(", ")));
-    }
-    if answer.nothing {
-        text.push("no reply".to_owned());
-    }
-    for (key, _) in answer.state.iter().filter(|(_, node)| is_flag(node)) {
-        text.push((*key).to_owned());
-    }
-    for effect in &answer.effects {
-        let kind = if effect.synchronous {
-            "synchronous effect"
-        } else {
-            "effect"
-        };
-        text.push(format!("{kind} {}", request(effect).join(", ")));
-    }
-    if text.is_empty() {
-        text.push("what the model answers".to_owned());
-    }
-    text
-}
-
-/// What the client gets for an answer, at the end of its forwards.
-fn returned(answer: &Answer) -> Option<String> {
-    match (&answer.reply, &answer.failure, &answer.forward) {
-        (Some(reply), _, _) => Some(flow(reply)),
-        (_, Some(failure), _) => Some(format!("failure {}", flow(failure))),
-        (_, _, Some(forward)) => match &forward.returns {
-            Some(node) => Some(flow(node)),
-            None => returned(&forward.answer),
-        },
-        _ if answer.nothing => Some("nothing".to_owned()),
-        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What happened, as rows: entries of a transcript, and below them what is wrong with them.
 
-use super::{Line, Row};
+use super::{DrawnRow, Line};
 use crate::finding::{Finding, Mismatch};
 use crate::party::Party;
 use crate::text::cut;
@@ -22,7 +22,7 @@ pub(super) fn rows(
     entries: &[Entry],
     findings: &[Finding],
     decode: &dyn Fn(&Entry) -> String,
-) -> Vec<Row> {
+) -> Vec<DrawnRow> {
     let mut all: Vec<Seen> = Vec::new();
     for entry in entries.iter().filter(|entry| worth_a_row(entry)) {
         all.push(seen(entry, findings, decode));
@@ -42,8 +42,8 @@ pub(super) fn rows(
 
 /// An entry's row, what is wrong with it, and what it has in common with its neighbours in a run.
 struct Seen {
-    row: Row,
-    wrong: Vec<Row>,
+    row: DrawnRow,
+    wrong: Vec<DrawnRow>,
     kind: Option<(Party, Option<Hop>, String)>,
 }
 
@@ -53,7 +53,7 @@ fn worth_a_row(entry: &Entry) -> bool {
 }
 
 fn seen(entry: &Entry, findings: &[Finding], decode: &dyn Fn(&Entry) -> String) -> Seen {
-    let wrong: Vec<Row> = findings
+    let wrong: Vec<DrawnRow> = findings
         .iter()
         .filter(|f| f.entry == Some(entry.seq))
         .map(wrong)
@@ -74,14 +74,14 @@ fn seen(entry: &Entry, findings: &[Finding], decode: &dyn Fn(&Entry) -> String) 
         _ => Line::Dashed,
     };
     let row = match receiver(entry) {
-        Some(to) => Row::Arrow {
+        Some(to) => DrawnRow::Arrow {
             from: entry.from,
             to,
             line,
             text,
         },
-        None if matches!(entry.what, What::Deadline { .. }) => Row::Note { at: None, text },
-        None => Row::Note {
+        None if matches!(entry.what, What::Deadline { .. }) => DrawnRow::Note { at: None, text },
+        None => DrawnRow::Note {
             at: Some(entry.from),
             text,
         },
@@ -94,7 +94,7 @@ fn first_words(text: &str) -> String {
     text.split_inclusive(':').next().unwrap_or(text).to_owned()
 }
 
-fn wrong(finding: &Finding) -> Row {
+fn wrong(finding: &Finding) -> DrawnRow {
     let sign = if finding.consequence {
         "↳ follows: "
     } else {
@@ -116,7 +116,7 @@ fn wrong(finding: &Finding) -> Row {
             text.push(format!("and {more} more differences"));
         }
     }
-    Row::Wrong {
+    DrawnRow::Wrong {
         text: text
             .iter()
             .map(|paragraph| cut(paragraph, PARAGRAPH))
@@ -139,7 +139,7 @@ fn contrast(mismatch: &Mismatch) -> [String; 2] {
 }
 
 /// Of many rows of one kind in a row, the first and the last stay.
-fn shorten_runs(all: Vec<Seen>) -> Vec<Vec<Row>> {
+fn shorten_runs(all: Vec<Seen>) -> Vec<Vec<DrawnRow>> {
     let same = |a: &Seen, b: &Seen| {
         a.kind.is_some() && a.kind == b.kind && a.wrong.is_empty() && b.wrong.is_empty()
     };
@@ -153,7 +153,7 @@ fn shorten_runs(all: Vec<Seen>) -> Vec<Vec<Row>> {
         match run {
             [first, between @ .., last] if run.len() > RUN => {
                 groups.push(block(first));
-                groups.push(vec![Row::Gap {
+                groups.push(vec![DrawnRow::Gap {
                     rows: between.len(),
                 }]);
                 groups.push(block(last));
@@ -165,7 +165,7 @@ fn shorten_runs(all: Vec<Seen>) -> Vec<Vec<Row>> {
 }
 
 /// Of a long drawing, what is near its beginning, its end and its findings stays.
-fn shorten_whole(groups: Vec<Vec<Row>>) -> Vec<Row> {
+fn shorten_whole(groups: Vec<Vec<DrawnRow>>) -> Vec<DrawnRow> {
     if groups.len() <= ROWS {
         return groups.concat();
     }
@@ -187,7 +187,7 @@ fn shorten_whole(groups: Vec<Vec<Row>>) -> Vec<Row> {
             left_out += group
                 .iter()
                 .map(|row| {
-                    if let Row::Gap { rows } = row {
+                    if let DrawnRow::Gap { rows } = row {
                         *rows
                     } else {
                         1
@@ -197,7 +197,7 @@ fn shorten_whole(groups: Vec<Vec<Row>>) -> Vec<Row> {
             continue;
         }
         if left_out > 0 {
-            rows.push(Row::Gap {
+            rows.push(DrawnRow::Gap {
                 rows: std::mem::take(&mut left_out),
             });
         }

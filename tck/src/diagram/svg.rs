@@ -1,6 +1,6 @@
 //! Rows drawn as an SVG image, for pages.
 
-use super::{Heads, Line, Row};
+use super::{DrawnRow, Heads, Line};
 use crate::party::Party;
 use crate::text::{clean, grouped, wrap};
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ const STYLE: &str = "text{font:12px monospace;fill:#222}.head{font-weight:bold;t
 .signal{stroke:#222;stroke-dasharray:4 3}.wrong{stroke:#c00;stroke-width:2}.why{fill:#c00}\
 .frame{fill:none;stroke:#888}.divide{stroke:#888;stroke-dasharray:2 4}.note{fill:#222}.gap{fill:#777}";
 
-pub(super) fn draw(heads: &Heads, rows: &[Row]) -> String {
+pub(super) fn draw(heads: &Heads, rows: &[DrawnRow]) -> String {
     let mut image = Image {
         body: String::new(),
         y: 56,
@@ -61,9 +61,9 @@ struct Image {
 }
 
 impl Image {
-    fn row(&mut self, row: &Row) {
+    fn row(&mut self, row: &DrawnRow) {
         match row {
-            Row::Arrow {
+            DrawnRow::Arrow {
                 from,
                 to,
                 line,
@@ -82,7 +82,7 @@ impl Image {
                 );
                 self.paragraphs(text, "");
             }
-            Row::Note { at, text } => {
+            DrawnRow::Note { at, text } => {
                 if let Some(party) = at {
                     let (x, y) = (LANES[*party as usize], self.y - 4);
                     let _ = writeln!(
@@ -92,20 +92,22 @@ impl Image {
                 }
                 self.paragraphs(text, "");
             }
-            Row::Wrong { text } => self.paragraphs(text, "why"),
-            Row::Gap { rows } => self.paragraphs(&[format!("… {} more", grouped(*rows))], "gap"),
-            Row::Open { title } => {
+            DrawnRow::Wrong { text } => self.paragraphs(text, "why"),
+            DrawnRow::Gap { rows } => {
+                self.paragraphs(&[format!("… {} more", grouped(*rows))], "gap")
+            }
+            DrawnRow::Open { title } => {
                 self.frames.push(self.y - 12);
                 self.paragraphs(std::slice::from_ref(title), "gap");
             }
-            Row::Divide => {
+            DrawnRow::Divide => {
                 let (from, to, y) = (self.left(), LANES[2] + 30, self.y - 12);
                 let _ = writeln!(
                     self.body,
                     "<line class=\"divide\" x1=\"{from}\" x2=\"{to}\" y1=\"{y}\" y2=\"{y}\"/>"
                 );
             }
-            Row::Close => {
+            DrawnRow::Close => {
                 let left = self.left();
                 let Some(top) = self.frames.pop() else { return };
                 let (width, height) = (LANES[2] + 30 - left, self.y - top - 8);

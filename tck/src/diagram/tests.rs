@@ -50,7 +50,7 @@ fn a_chart_as_an_image_has_every_arrow() {
         let arrows = chart::rows(&scenario, Role::Stack);
         let arrows = arrows
             .iter()
-            .filter(|row| matches!(row, Row::Arrow { .. }))
+            .filter(|row| matches!(row, DrawnRow::Arrow { .. }))
             .count();
         assert_eq!(
             chart_svg(&scenario, Role::Stack)

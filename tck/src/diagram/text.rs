@@ -1,6 +1,6 @@
 //! Rows drawn with box-drawing characters, at most 100 columns wide.
 
-use super::{Heads, Line, Row};
+use super::{DrawnRow, Heads, Line};
 use crate::party::Party;
 use crate::text::{clean, grouped, wrap};
 
@@ -13,7 +13,7 @@ const TEXT: usize = 31;
 /// Lines of one paragraph.
 const LINES: usize = 6;
 
-pub(super) fn draw(heads: &Heads, rows: &[Row]) -> String {
+pub(super) fn draw(heads: &Heads, rows: &[DrawnRow]) -> String {
     let gutter = 2 * deepest(rows);
     let mut drawing = Drawing {
         gutter,
@@ -33,13 +33,13 @@ pub(super) fn draw(heads: &Heads, rows: &[Row]) -> String {
     drawing.text
 }
 
-fn deepest(rows: &[Row]) -> usize {
+fn deepest(rows: &[DrawnRow]) -> usize {
     let mut depth = 0usize;
     let mut most = 0;
     for row in rows {
         match row {
-            Row::Open { .. } => depth += 1,
-            Row::Close => depth = depth.saturating_sub(1),
+            DrawnRow::Open { .. } => depth += 1,
+            DrawnRow::Close => depth = depth.saturating_sub(1),
             _ => {}
         }
         most = most.max(depth);
@@ -136,35 +136,35 @@ impl Drawing {
         lines
     }
 
-    fn row(&mut self, row: &Row) {
+    fn row(&mut self, row: &DrawnRow) {
         match row {
-            Row::Arrow {
+            DrawnRow::Arrow {
                 from,
                 to,
                 line,
                 text,
             } => self.beside(arrow(*from, *to, *line), text),
-            Row::Note { at, text } => {
+            DrawnRow::Note { at, text } => {
                 let mut lanes = lifelines('│');
                 if let Some(party) = at {
                     lanes[lane(*party)] = '●';
                 }
                 self.beside(lanes, text);
             }
-            Row::Wrong { text } => self.beside(lifelines('│'), text),
-            Row::Gap { rows } => {
+            DrawnRow::Wrong { text } => self.beside(lifelines('│'), text),
+            DrawnRow::Gap { rows } => {
                 self.beside(lifelines('⋮'), &[format!("… {} more", grouped(*rows))])
             }
-            Row::Open { title } => {
+            DrawnRow::Open { title } => {
                 self.frame('┌', title);
                 self.depth += 1;
             }
-            Row::Divide => {
+            DrawnRow::Divide => {
                 self.depth = self.depth.saturating_sub(1);
                 self.frame('├', "");
                 self.depth += 1;
             }
-            Row::Close => {
+            DrawnRow::Close => {
                 self.depth = self.depth.saturating_sub(1);
                 self.frame('└', "");
             }

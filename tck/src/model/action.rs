@@ -25,7 +25,7 @@ pub struct Method {
 
 /// One response. Without an action there is no reply.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub struct ActionOutcome {
     /// Side effects, in order; whatever the client gets.
     pub effects: Vec<SideEffect>,
     /// What the client gets.
@@ -73,22 +73,22 @@ impl Method {
     pub fn outcomes(
         self,
         payload: &Any,
-    ) -> Result<impl Iterator<Item = Outcome> + use<>, ModelError> {
+    ) -> Result<impl Iterator<Item = ActionOutcome> + use<>, ModelError> {
         let (groups, reply) = if self.service.is_model() {
             let request: Request = unpack(payload)?;
             (request.groups, None)
         } else {
             let _: OtherRequest = unpack(payload)?;
-            (Vec::new(), Some(Outcome::empty_reply()))
+            (Vec::new(), Some(ActionOutcome::empty_reply()))
         };
-        Ok(groups.into_iter().map(Outcome::of).chain(reply))
+        Ok(groups.into_iter().map(ActionOutcome::of).chain(reply))
     }
 
     /// What a request adds to the one response of a method that doesn't stream responses.
     ///
     /// # Errors
     /// The payload is not a request of this method.
-    pub fn combine(self, outcome: &mut Outcome, payload: &Any) -> Result<(), ModelError> {
+    pub fn combine(self, outcome: &mut ActionOutcome, payload: &Any) -> Result<(), ModelError> {
         self.outcomes(payload)?.for_each(|next| outcome.add(next));
         Ok(())
     }
@@ -99,12 +99,16 @@ impl Method {
 ///
 /// # Errors
 /// There is no such method, or the payload is not a request of it.
-pub fn respond(service: &str, method: &str, payload: &Any) -> Result<Vec<Outcome>, ModelError> {
+pub fn respond(
+    service: &str,
+    method: &str,
+    payload: &Any,
+) -> Result<Vec<ActionOutcome>, ModelError> {
     let method = Method::named(service, method)?;
     if method.kind.streams_out() {
         return Ok(method.outcomes(payload)?.collect());
     }
-    let mut outcome = Outcome::default();
+    let mut outcome = ActionOutcome::default();
     method.combine(&mut outcome, payload)?;
     Ok(vec![outcome])
 }
@@ -113,25 +117,25 @@ pub fn respond(service: &str, method: &str, payload: &Any) -> Result<Vec<Outcome
 ///
 /// # Errors
 /// There is no such method, or a payload is not a request of it.
-pub fn answer(service: &str, method: &str, payloads: &[Any]) -> Result<Outcome, ModelError> {
+pub fn answer(service: &str, method: &str, payloads: &[Any]) -> Result<ActionOutcome, ModelError> {
     let method = Method::named(service, method)?;
-    let mut outcome = Outcome::default();
+    let mut outcome = ActionOutcome::default();
     for payload in payloads {
         method.combine(&mut outcome, payload)?;
     }
     Ok(outcome)
 }
 
-impl Outcome {
-    fn empty_reply() -> Outcome {
-        Outcome {
+impl ActionOutcome {
+    fn empty_reply() -> ActionOutcome {
+        ActionOutcome {
             effects: Vec::new(),
             action: Some(Action::reply(&Response::default())),
         }
     }
 
-    fn of(group: ProcessGroup) -> Outcome {
-        let mut outcome = Outcome::default();
+    fn of(group: ProcessGroup) -> ActionOutcome {
+        let mut outcome = ActionOutcome::default();
         for step in group.steps.into_iter().filter_map(|step| step.step) {
             outcome.carry_out(step);
         }
@@ -156,7 +160,7 @@ impl Outcome {
     }
 
     /// What comes later decides, and all side effects stay.
-    fn add(&mut self, next: Outcome) {
+    fn add(&mut self, next: ActionOutcome) {
         self.effects.extend(next.effects);
         self.action = next.action.or(self.action.take());
     }

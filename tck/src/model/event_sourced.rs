@@ -20,7 +20,7 @@ pub const SNAPSHOT_EVERY: i64 = 5;
 
 /// One event sourced entity: where it is in its journal, and its state there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entity {
+pub struct EventSourcedEntity {
     service: &'static Service,
     sequence: i64,
     state: String,
@@ -28,7 +28,7 @@ pub struct Entity {
 
 /// What a command comes to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct EventSourcedOutcome {
     /// Events to persist, in order.
     pub events: Vec<Any>,
     /// A snapshot of the state after all events.
@@ -39,11 +39,11 @@ pub struct Outcome {
     pub action: Action,
 }
 
-impl Entity {
+impl EventSourcedEntity {
     /// A fresh entity of an event sourced TCK service, or `None` if there is no service of this name.
-    pub fn new(service: &str) -> Option<Entity> {
+    pub fn new(service: &str) -> Option<EventSourcedEntity> {
         let service = Service::named(service, EntityType::EventSourced)?;
-        Some(Entity {
+        Some(EventSourcedEntity {
             service,
             sequence: 0,
             state: String::new(),
@@ -94,19 +94,23 @@ impl Entity {
     ///
     /// # Errors
     /// The service has no such method, or the payload is not a request.
-    pub fn handle(&mut self, method: &str, payload: &Any) -> Result<Outcome, ModelError> {
+    pub fn handle(
+        &mut self,
+        method: &str,
+        payload: &Any,
+    ) -> Result<EventSourcedOutcome, ModelError> {
         expect_method(self.service, method)?;
         let request: Request = unpack(payload)?;
         if self.service.is_model() {
             self.process(request)
         } else {
-            Ok(Outcome::reply(String::new()))
+            Ok(EventSourcedOutcome::reply(String::new()))
         }
     }
 
-    fn process(&mut self, request: Request) -> Result<Outcome, ModelError> {
+    fn process(&mut self, request: Request) -> Result<EventSourcedOutcome, ModelError> {
         let mut state = self.state.clone();
-        let mut outcome = Outcome::reply(String::new());
+        let mut outcome = EventSourcedOutcome::reply(String::new());
         let mut forward = None;
         for action in request
             .actions
@@ -129,7 +133,9 @@ impl Entity {
                     &request_to(on.id),
                     on.synchronous,
                 )),
-                Wanted::Fail(fail) => return Ok(Outcome::of(Action::Failure(fail.message))),
+                Wanted::Fail(fail) => {
+                    return Ok(EventSourcedOutcome::of(Action::Failure(fail.message)));
+                }
             }
         }
         outcome.action = forward.unwrap_or_else(|| {
@@ -159,14 +165,14 @@ impl Entity {
     }
 }
 
-impl Outcome {
-    fn reply(message: String) -> Outcome {
-        Outcome::of(Action::reply(&Response { message }))
+impl EventSourcedOutcome {
+    fn reply(message: String) -> EventSourcedOutcome {
+        EventSourcedOutcome::of(Action::reply(&Response { message }))
     }
 
     /// Nothing but what the client gets.
-    fn of(action: Action) -> Outcome {
-        Outcome {
+    fn of(action: Action) -> EventSourcedOutcome {
+        EventSourcedOutcome {
             events: Vec::new(),
             snapshot: None,
             effects: Vec::new(),

@@ -3,7 +3,7 @@
 
 mod action;
 
-use super::session::{Session, Stateful, Step};
+use super::session::{Session, SessionStep, Stateful};
 use super::spec::entity_spec;
 use super::{event_sourced, value_entity};
 use cloudstate_protocol::action::action_protocol_server::ActionProtocolServer;
@@ -113,7 +113,7 @@ impl EventSourced for Function {
         &self,
         request: Request<Streaming<EventSourcedStreamIn>>,
     ) -> Result<Response<Self::handleStream>, Status> {
-        Ok(self.entity::<event_sourced::Entity>(request))
+        Ok(self.entity::<event_sourced::EventSourcedEntity>(request))
     }
 }
 
@@ -125,7 +125,7 @@ impl ValueEntity for Function {
         &self,
         request: Request<Streaming<ValueEntityStreamIn>>,
     ) -> Result<Response<Self::handleStream>, Status> {
-        Ok(self.entity::<value_entity::Entity>(request))
+        Ok(self.entity::<value_entity::ValueEntity>(request))
     }
 }
 
@@ -157,9 +157,9 @@ where
                 Err(status) => session.unreadable(status.message()),
             };
             match step {
-                Step::Wait => {}
-                Step::Send(out) => return Some((out, Some((incoming, session)))),
-                Step::Fail(out) => return Some((out, None)),
+                SessionStep::Wait => {}
+                SessionStep::Send(out) => return Some((out, Some((incoming, session)))),
+                SessionStep::Fail(out) => return Some((out, None)),
             }
         }
     })

@@ -1,4 +1,4 @@
-//! What the model answers, in the terms of [`super::protocol`]: for charts that leave an answer open, and for the
+//! What the model answers, in the terms of `protocol`: for charts that leave an answer open, and for the
 //! kit's own user function.
 
 use crate::model::{action, event_sourced, value_entity};
@@ -14,16 +14,17 @@ pub fn knows(service: &str, method: &str) -> bool {
 #[derive(Clone, Debug)]
 pub enum Entity {
     /// Of an event sourced one.
-    EventSourced(event_sourced::Entity),
+    EventSourced(event_sourced::EventSourcedEntity),
     /// Of a value entity.
-    Value(value_entity::Entity),
+    Value(value_entity::ValueEntity),
 }
 
 impl Entity {
     /// A fresh entity of a TCK service, or `None` if there is no model of it.
     pub fn new(service: &str) -> Option<Entity> {
-        let event_sourced = event_sourced::Entity::new(service).map(Entity::EventSourced);
-        event_sourced.or_else(|| value_entity::Entity::new(service).map(Entity::Value))
+        let event_sourced =
+            event_sourced::EventSourcedEntity::new(service).map(Entity::EventSourced);
+        event_sourced.or_else(|| value_entity::ValueEntity::new(service).map(Entity::Value))
     }
 
     /// What init says. A state that the model can't read is left alone: the judge has its word on it.
@@ -63,7 +64,7 @@ impl Entity {
             Entity::Value(entity) => {
                 let _ = match &reply.value {
                     Some(Change::Update(Some(value))) => entity.restore(value),
-                    Some(Change::Delete) => entity.apply(&value_entity::Change::Delete),
+                    Some(Change::Delete) => entity.apply(&value_entity::ValueChange::Delete),
                     Some(Change::Update(None) | Change::Unset) | None => Ok(()),
                 };
             }
@@ -85,7 +86,7 @@ impl Entity {
 /// model doesn't know it.
 pub fn respond(service: &str, method: &str, payload: &Any) -> Option<Vec<Reply>> {
     let outcomes = action::respond(service, method, payload).ok()?;
-    let reply = |outcome: action::Outcome| outcome.into_response().into();
+    let reply = |outcome: action::ActionOutcome| outcome.into_response().into();
     Some(outcomes.into_iter().map(reply).collect())
 }
 

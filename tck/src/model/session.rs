@@ -19,7 +19,7 @@ pub trait Stateful: Sized {
     type Event;
 
     /// The member of a message; `None`: it has none.
-    fn read(message: Self::In) -> Option<Received<Self>>;
+    fn read(message: Self::In) -> Option<SessionInput<Self>>;
 
     /// The entity's id, and the entity as it begins.
     ///
@@ -45,7 +45,7 @@ pub trait Stateful: Sized {
 
 /// A message of the proxy.
 #[derive(Debug)]
-pub enum Received<E: Stateful> {
+pub enum SessionInput<E: Stateful> {
     /// The first one.
     Init(E::Init),
     /// Replay.
@@ -56,7 +56,7 @@ pub enum Received<E: Stateful> {
 
 /// What a function does after a message.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step<Out> {
+pub enum SessionStep<Out> {
     /// Wait for the next message.
     Wait,
     /// Send this, then wait for the next message.
@@ -68,11 +68,11 @@ pub enum Step<Out> {
 /// A stream, from its first message on.
 #[derive(Clone, Debug)]
 pub struct Session<E> {
-    activation: Option<Activation<E>>,
+    activation: Option<Activated<E>>,
 }
 
 #[derive(Clone, Debug)]
-struct Activation<E> {
+struct Activated<E> {
     entity_id: String,
     entity: E,
     replaying: bool,
@@ -92,37 +92,37 @@ impl<E> Default for Session<E> {
 
 impl<E: Stateful> Session<E> {
     /// One message of the proxy.
-    pub fn receive(&mut self, message: E::In) -> Step<E::Out> {
+    pub fn receive(&mut self, message: E::In) -> SessionStep<E::Out> {
         match self.answer(message) {
-            Ok(None) => Step::Wait,
-            Ok(Some(out)) => Step::Send(out),
+            Ok(None) => SessionStep::Wait,
+            Ok(Some(out)) => SessionStep::Send(out),
             Err(violation) => violation.fail::<E>(),
         }
     }
 
     /// A message of the proxy that could not be read.
-    pub fn unreadable(&self, reason: &str) -> Step<E::Out> {
+    pub fn unreadable(&self, reason: &str) -> SessionStep<E::Out> {
         Violation::of(0, format!("the message cannot be read: {reason}")).fail::<E>()
     }
 
     fn answer(&mut self, message: E::In) -> Result<Option<E::Out>, Violation> {
         match (E::read(message), &mut self.activation) {
-            (Some(Received::Init(init)), activation @ None) => {
-                *activation = Some(Activation::begin(init)?);
+            (Some(SessionInput::Init(init)), activation @ None) => {
+                *activation = Some(Activated::begin(init)?);
                 Ok(None)
             }
-            (Some(Received::Init(_)), Some(_)) => {
+            (Some(SessionInput::Init(_)), Some(_)) => {
                 Err(Violation::of(0, "a second init on one stream"))
             }
-            (Some(Received::Event(event)), Some(activation)) => {
+            (Some(SessionInput::Event(event)), Some(activation)) => {
                 activation.replay(event)?;
                 Ok(None)
             }
-            (Some(Received::Command(command)), Some(activation)) => {
+            (Some(SessionInput::Command(command)), Some(activation)) => {
                 activation.handle(command).map(Some)
             }
-            (Some(Received::Event(_)), None) => Err(Violation::of(0, "an event before init")),
-            (Some(Received::Command(command)), None) => {
+            (Some(SessionInput::Event(_)), None) => Err(Violation::of(0, "an event before init")),
+            (Some(SessionInput::Command(command)), None) => {
                 Err(Violation::of(command.id, "a command before init"))
             }
             (None, _) => Err(Violation::of(0, "an empty message")),
@@ -130,10 +130,10 @@ impl<E: Stateful> Session<E> {
     }
 }
 
-impl<E: Stateful> Activation<E> {
-    fn begin(init: E::Init) -> Result<Activation<E>, Violation> {
+impl<E: Stateful> Activated<E> {
+    fn begin(init: E::Init) -> Result<Activated<E>, Violation> {
         let (entity_id, entity) = E::begin(init).map_err(before_commands)?;
-        Ok(Activation {
+        Ok(Activated {
             entity_id,
             entity,
             replaying: true,
@@ -175,8 +175,8 @@ impl Violation {
         }
     }
 
-    fn fail<E: Stateful>(self) -> Step<E::Out> {
-        Step::Fail(E::failure(Failure {
+    fn fail<E: Stateful>(self) -> SessionStep<E::Out> {
+        SessionStep::Fail(E::failure(Failure {
             command_id: self.command_id,
             description: format!("Protocol error: {}", self.description),
             restart: false,

@@ -18,16 +18,16 @@ use prost_types::Any;
 
 /// One value entity and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entity {
+pub struct ValueEntity {
     service: &'static Service,
     state: String,
 }
 
 /// What a command comes to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct ValueOutcome {
     /// What becomes of the stored value; `None`: it stays.
-    pub change: Option<Change>,
+    pub change: Option<ValueChange>,
     /// Side effects, in order.
     pub effects: Vec<SideEffect>,
     /// What the client gets.
@@ -36,18 +36,18 @@ pub struct Outcome {
 
 /// A change of the stored value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub enum ValueChange {
     /// Another value takes its place.
     Update(Any),
     /// It is removed.
     Delete,
 }
 
-impl Entity {
+impl ValueEntity {
     /// A fresh entity of a value entity TCK service, or `None` if there is no service of this name.
-    pub fn new(service: &str) -> Option<Entity> {
+    pub fn new(service: &str) -> Option<ValueEntity> {
         let service = Service::named(service, EntityType::Value)?;
-        Some(Entity {
+        Some(ValueEntity {
             service,
             state: String::new(),
         })
@@ -73,10 +73,10 @@ impl Entity {
     ///
     /// # Errors
     /// The new value is not one of this service.
-    pub fn apply(&mut self, change: &Change) -> Result<(), ModelError> {
+    pub fn apply(&mut self, change: &ValueChange) -> Result<(), ModelError> {
         match change {
-            Change::Update(value) => self.restore(value)?,
-            Change::Delete => self.state.clear(),
+            ValueChange::Update(value) => self.restore(value)?,
+            ValueChange::Delete => self.state.clear(),
         }
         Ok(())
     }
@@ -85,18 +85,18 @@ impl Entity {
     ///
     /// # Errors
     /// The service has no such method, or the payload is not a request.
-    pub fn handle(&mut self, method: &str, payload: &Any) -> Result<Outcome, ModelError> {
+    pub fn handle(&mut self, method: &str, payload: &Any) -> Result<ValueOutcome, ModelError> {
         expect_method(self.service, method)?;
         let request: Request = unpack(payload)?;
         let outcome = if self.service.is_model() {
             self.process(request)
         } else {
-            Outcome::of(Action::reply(&Response::default()))
+            ValueOutcome::of(Action::reply(&Response::default()))
         };
         Ok(outcome)
     }
 
-    fn process(&mut self, request: Request) -> Outcome {
+    fn process(&mut self, request: Request) -> ValueOutcome {
         let mut state = self.state.clone();
         let (mut change, mut effects, mut forward) = (None, Vec::new(), None);
         let wanted = request.actions.into_iter();
@@ -105,11 +105,11 @@ impl Entity {
                 Wanted::Update(update) => {
                     state.clone_from(&update.value);
                     let value = update.value;
-                    change = Some(Change::Update(pack(&Persisted { value })));
+                    change = Some(ValueChange::Update(pack(&Persisted { value })));
                 }
                 Wanted::Delete(_) => {
                     state.clear();
-                    change = Some(Change::Delete);
+                    change = Some(ValueChange::Delete);
                 }
                 Wanted::Forward(to) => {
                     forward = Some(Action::forward(
@@ -122,11 +122,11 @@ impl Entity {
                     &request_to(on.id),
                     on.synchronous,
                 )),
-                Wanted::Fail(fail) => return Outcome::of(Action::Failure(fail.message)),
+                Wanted::Fail(fail) => return ValueOutcome::of(Action::Failure(fail.message)),
             }
         }
         self.state.clone_from(&state);
-        Outcome {
+        ValueOutcome {
             change,
             effects,
             action: forward.unwrap_or_else(|| Action::reply(&Response { message: state })),
@@ -134,10 +134,10 @@ impl Entity {
     }
 }
 
-impl Outcome {
+impl ValueOutcome {
     /// Nothing but what the client gets.
-    fn of(action: Action) -> Outcome {
-        Outcome {
+    fn of(action: Action) -> ValueOutcome {
+        ValueOutcome {
             change: None,
             effects: Vec::new(),
             action,
@@ -150,16 +150,18 @@ impl Outcome {
             command_id,
             client_action: Some(self.action.into_client_action(command_id)),
             side_effects: self.effects,
-            state_action: self.change.map(Change::into_state_action),
+            state_action: self.change.map(ValueChange::into_state_action),
         }
     }
 }
 
-impl Change {
+impl ValueChange {
     fn into_state_action(self) -> ValueEntityAction {
         let action = match self {
-            Change::Update(value) => StateAction::Update(ValueEntityUpdate { value: Some(value) }),
-            Change::Delete => StateAction::Delete(ValueEntityDelete {}),
+            ValueChange::Update(value) => {
+                StateAction::Update(ValueEntityUpdate { value: Some(value) })
+            }
+            ValueChange::Delete => StateAction::Delete(ValueEntityDelete {}),
         };
         ValueEntityAction {
             action: Some(action),

@@ -234,7 +234,7 @@ impl Play {
         };
         let bytes = match &plan.answer {
             Some(answer) => {
-                let node = script::answer_node(&script, plan, answer, id, Some(script.choice));
+                let node = script::answer_node(&script, plan, entity_type, answer, id);
                 self.build(&node, entity_type.message(Party::Function))
             }
             None => match self.model_answers(stream, plan) {

@@ -20,7 +20,7 @@ impl Play {
                 (protocol::DISCOVER, _) => Stream::Discover,
                 (protocol::REPORT_ERROR, _) => Stream::Report,
                 (_, Some(entity_type)) => Stream::of(entity_type, None),
-                (other, None) => Stream::Other(other.to_owned()),
+                (_, None) => Stream::Other,
             };
             self.streams.insert(stream, kind);
             return;

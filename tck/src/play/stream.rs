@@ -25,7 +25,7 @@ pub enum Stream {
     /// A call of `reportError`.
     Report,
     /// A path that the protocol doesn't know.
-    Other(String),
+    Other,
 }
 
 impl Stream {

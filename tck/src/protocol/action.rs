@@ -10,7 +10,7 @@ use wire::action_response::Response;
 
 /// `cloudstate.action.ActionProtocol`.
 #[derive(Debug)]
-pub struct Actions;
+pub struct ActionProtocol;
 
 impl From<wire::ActionResponse> for Reply {
     fn from(response: wire::ActionResponse) -> Reply {
@@ -26,7 +26,7 @@ impl From<wire::ActionResponse> for Reply {
     }
 }
 
-impl Protocol for Actions {
+impl Protocol for ActionProtocol {
     fn path(&self) -> &'static str {
         "/cloudstate.action.ActionProtocol/"
     }

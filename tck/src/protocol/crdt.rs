@@ -7,12 +7,12 @@ use super::{
 
 /// `cloudstate.crdt.Crdt`.
 #[derive(Debug)]
-pub struct Crdt;
+pub struct CrdtProtocol;
 
 /// Why its messages are read as garbage.
 const UNPLAYED: &str = "a message of an entity type that isn't played";
 
-impl Protocol for Crdt {
+impl Protocol for CrdtProtocol {
     fn path(&self) -> &'static str {
         "/cloudstate.crdt.Crdt/handle"
     }

@@ -28,10 +28,10 @@ impl EntityType {
     /// Everything that is particular to the type on the wire and in a chart.
     pub fn protocol(self) -> &'static dyn Protocol {
         match self {
-            EntityType::EventSourced => &event_sourced::EventSourced,
-            EntityType::Value => &value_entity::ValueEntity,
-            EntityType::Crdt => &crdt::Crdt,
-            EntityType::Action => &action::Actions,
+            EntityType::EventSourced => &event_sourced::EventSourcedProtocol,
+            EntityType::Value => &value_entity::ValueEntityProtocol,
+            EntityType::Crdt => &crdt::CrdtProtocol,
+            EntityType::Action => &action::ActionProtocol,
         }
     }
 

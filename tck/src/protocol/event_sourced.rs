@@ -11,7 +11,7 @@ use wire::event_sourced_stream_out::Message as Out;
 
 /// `cloudstate.eventsourced.EventSourced`.
 #[derive(Debug)]
-pub struct EventSourced;
+pub struct EventSourcedProtocol;
 
 fn stream_in(message: In) -> Vec<u8> {
     let message = Some(message);
@@ -31,7 +31,7 @@ impl From<wire::EventSourcedReply> for Reply {
     }
 }
 
-impl Protocol for EventSourced {
+impl Protocol for EventSourcedProtocol {
     fn path(&self) -> &'static str {
         "/cloudstate.eventsourced.EventSourced/handle"
     }

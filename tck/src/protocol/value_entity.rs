@@ -12,7 +12,7 @@ use wire::value_entity_stream_out::Message as Out;
 
 /// `cloudstate.valueentity.ValueEntity`.
 #[derive(Debug)]
-pub struct ValueEntity;
+pub struct ValueEntityProtocol;
 
 fn stream_in(message: In) -> Vec<u8> {
     let message = Some(message);
@@ -35,7 +35,7 @@ impl From<wire::ValueEntityReply> for Reply {
     }
 }
 
-impl Protocol for ValueEntity {
+impl Protocol for ValueEntityProtocol {
     fn path(&self) -> &'static str {
         "/cloudstate.valueentity.ValueEntity/handle"
     }

@@ -6,7 +6,7 @@ use super::{Report, json, junit, markdown, terminal};
 
 /// One of them.
 #[derive(Debug)]
-pub struct Form {
+pub struct ReportForm {
     /// As `--format` calls it.
     pub name: &'static str,
     /// The file that it is written to among those of a report; `None`: it is for a terminal alone.
@@ -16,23 +16,23 @@ pub struct Form {
 }
 
 /// All, and what is printed unless something else is asked for first.
-pub static FORMS: [Form; 4] = [
-    Form {
+pub static FORMS: [ReportForm; 4] = [
+    ReportForm {
         name: "terminal",
         file: None,
         render: terminal::render,
     },
-    Form {
+    ReportForm {
         name: "json",
         file: Some("report.json"),
         render: |report, _| json::render(report),
     },
-    Form {
+    ReportForm {
         name: "junit",
         file: Some("junit.xml"),
         render: |report, _| junit::render(report),
     },
-    Form {
+    ReportForm {
         name: "markdown",
         file: Some("report.md"),
         render: |report, _| markdown::render(report),
@@ -40,11 +40,11 @@ pub static FORMS: [Form; 4] = [
 ];
 
 /// The form of this name.
-pub fn named(name: &str) -> Option<&'static Form> {
+pub fn named(name: &str) -> Option<&'static ReportForm> {
     FORMS.iter().find(|form| form.name == name)
 }
 
 /// Those that are written to a file, with its name.
-pub fn files() -> impl Iterator<Item = (&'static str, &'static Form)> {
+pub fn files() -> impl Iterator<Item = (&'static str, &'static ReportForm)> {
     FORMS.iter().filter_map(|form| Some((form.file?, form)))
 }

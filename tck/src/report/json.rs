@@ -4,7 +4,7 @@
 //! `scenarios`, why it wasn't played or is excused in `reasons`. What follows from the name is left out: a requirement's
 //! chapter, and the command that runs a result again, which is `command` with its role and name.
 
-use super::{Choice, Outcome, Place, Report, RequirementResult, ScenarioResult, Standing};
+use super::{Choice, Outcome, Report, RequirementResult, ScenarioResult, SourceLine, Standing};
 use super::{SystemInfo, Unserved, Waivers};
 use crate::door::Door;
 use crate::finding::{Finding, Verdict};
@@ -35,7 +35,7 @@ struct Document {
     scenarios: Vec<Described>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
-    results: Vec<Row>,
+    results: Vec<ResultRow>,
     requirements: Vec<RequirementRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     choices: Vec<Choice>,
@@ -48,13 +48,13 @@ struct Document {
 struct Described {
     name: String,
     title: String,
-    source: Place,
+    source: SourceLine,
 }
 
 /// A [`ScenarioResult`]. It has a verdict, or the reason why it wasn't played; reasons are places in
 /// [`Document::reasons`].
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct ResultRow {
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
@@ -65,7 +65,7 @@ struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    source: Option<Place>,
+    source: Option<SourceLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,7 +134,7 @@ fn rows(value: &Value) -> String {
 
 /// Why a text is no report that this kit can read.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub enum ReportReadError {
     /// Not JSON, or not of this shape.
     #[error("not a report: {0}")]
     Json(#[from] serde_json::Error),
@@ -155,7 +155,7 @@ pub enum ReadError {
 ///
 /// # Errors
 /// The text isn't a report, or one of another version.
-pub fn read(text: &str) -> Result<Report, ReadError> {
+pub fn read(text: &str) -> Result<Report, ReportReadError> {
     // The version first: a report of another version need not have the fields of this one.
     #[derive(Deserialize)]
     struct Header {
@@ -163,7 +163,7 @@ pub fn read(text: &str) -> Result<Report, ReadError> {
     }
     let Header { schema } = serde_json::from_str(text)?;
     if schema != VERSION {
-        return Err(ReadError::Version(schema));
+        return Err(ReportReadError::Version(schema));
     }
     serde_json::from_str::<Document>(text)?.report()
 }
@@ -204,14 +204,14 @@ impl Document {
         document
     }
 
-    fn row(&mut self, result: &ScenarioResult, scenario: usize) -> Row {
+    fn row(&mut self, result: &ScenarioResult, scenario: usize) -> ResultRow {
         let (waived, not_applicable) = match &result.outcome {
             Outcome::Ran { .. } => (None, None),
             Outcome::Waived { reason, .. } => (Some(self.reason(reason)), None),
             Outcome::NotApplicable { reason } => (None, Some(self.reason(reason))),
         };
         let described = &self.scenarios[scenario];
-        Row {
+        ResultRow {
             name: result.name.clone(),
             instance: result.instance.clone(),
             role: result.role,
@@ -241,7 +241,7 @@ impl Document {
         })
     }
 
-    fn report(self) -> Result<Report, ReadError> {
+    fn report(self) -> Result<Report, ReportReadError> {
         let described = self.scenarios.iter().map(|it| (it.name.as_str(), it));
         let described: BTreeMap<&str, &Described> = described.collect();
         let results = self.results.into_iter();
@@ -264,13 +264,13 @@ impl Document {
     }
 }
 
-impl Row {
+impl ResultRow {
     fn result(
         self,
         described: &BTreeMap<&str, &Described>,
         reasons: &[String],
-    ) -> Result<ScenarioResult, ReadError> {
-        let missing = |missing| ReadError::Incomplete {
+    ) -> Result<ScenarioResult, ReportReadError> {
+        let missing = |missing| ReportReadError::Incomplete {
             name: self.name.clone(),
             missing,
         };

@@ -20,7 +20,7 @@ pub struct ScenarioResult {
     /// The scenario's title.
     pub title: String,
     /// Where the scenario stands.
-    pub source: Place,
+    pub source: SourceLine,
     /// How it ended.
     pub outcome: Outcome,
     /// What deviates. See [`ScenarioResult::root`].
@@ -43,14 +43,14 @@ pub struct ScenarioResult {
 
 /// A line of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct SourceLine {
     /// The file as the user knows it.
     pub file: String,
     /// From 1.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
@@ -85,7 +85,7 @@ impl ScenarioResult {
         name: &str,
         role: Role,
         title: &str,
-        source: Place,
+        source: SourceLine,
         outcome: Outcome,
     ) -> ScenarioResult {
         ScenarioResult {

@@ -24,7 +24,7 @@ fn scenario(name: &str, role: Role, line: usize, outcome: Outcome) -> ScenarioRe
         "Made up: {}",
         name.rsplit('/').next().unwrap_or(name).replace('-', " ")
     );
-    let place = Place {
+    let place = SourceLine {
         file: "event-sourced.yaml".into(),
         line,
     };

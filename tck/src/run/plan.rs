@@ -7,7 +7,8 @@ use crate::door::Door;
 use crate::party::Role;
 use crate::report::{Outcome, ScenarioResult};
 use crate::scenario::Scenario;
-use crate::script::{NotPlayable, choice};
+use crate::script::NotPlayable;
+use crate::script::choice::{self, Choice};
 use std::sync::Arc;
 
 /// What is played in a role.
@@ -33,10 +34,8 @@ impl RolePlan {
     }
 
     fn add(&mut self, scenario: &Arc<Scenario>, role: Role, door: Door, stages: &Stages) {
-        let choices = choice::choices(scenario, role);
-        for choice in 0..choices {
-            let instance = (choices > 1).then(|| instance(choice));
-            match self.task(scenario, role, door, choice, instance, stages) {
+        for choice in choice::choices(scenario, role) {
+            match self.task(scenario, role, door, choice, stages) {
                 Ok(task) => self.tasks.push(task),
                 Err(reason) => {
                     let reason = reason.to_string();
@@ -54,11 +53,10 @@ impl RolePlan {
         scenario: &Arc<Scenario>,
         role: Role,
         door: Door,
-        choice: usize,
-        instance: Option<String>,
+        choice: Choice,
         stages: &Stages,
     ) -> Result<Task, NotPlayable> {
-        let task = Task::new(scenario, role, door, choice, instance)?;
+        let task = Task::new(scenario, role, door, choice.alternative, choice.name)?;
         stages.applicable(&task.script).inspect_err(|lacking| {
             self.lacking.get_or_insert_with(|| lacking.to_string());
         })?;
@@ -78,9 +76,4 @@ fn doors(role: Role) -> &'static [Door] {
         Role::Sdk => &[Door::Grpc],
         Role::Proxy | Role::Stack => &Door::ALL,
     }
-}
-
-/// What the instance of a scenario is called that plays this choice.
-pub(crate) fn instance(choice: usize) -> String {
-    format!("restart={}", choice == 1)
 }

@@ -7,7 +7,7 @@ use crate::finding::Verdict;
 use crate::judge;
 use crate::judge::Judgement;
 use crate::party::Role;
-use crate::report::{Outcome, Place, ScenarioResult};
+use crate::report::{Outcome, ScenarioResult, SourceLine};
 use crate::scenario::Scenario;
 use crate::scenario::message::Bindings;
 use crate::script::{NotPlayable, Script, expand};
@@ -152,7 +152,7 @@ impl Task {
     async fn on_stage(&self, script: Arc<Script>, stages: &Stages) -> Played {
         let own;
         let stage = if self.own_subject {
-            match stages.own(&self.scenario).await {
+            match stages.own(&script.scenario).await {
                 Ok(stage) => {
                     own = stage;
                     &own
@@ -245,7 +245,7 @@ pub(super) fn result_of(
     outcome: Outcome,
 ) -> ScenarioResult {
     let (line, _) = scenario.source.position(scenario.span.start);
-    let place = Place {
+    let place = SourceLine {
         file: scenario.source.name.clone(),
         line,
     };

@@ -25,8 +25,6 @@ pub struct Form<'a> {
     pub answer: &'a Answer,
     /// Of the command; 0 for actions.
     pub command_id: i64,
-    /// The alternative that is taken where the answer has a choice; `None`: each of them may come.
-    pub choice: Option<usize>,
 }
 
 impl Form<'_> {
@@ -90,7 +88,7 @@ impl Form<'_> {
         if let Some(text) = &answer.failure {
             // An action's command has no id, and what is not written must not be there.
             let id = (self.command_id != 0).then(|| Node::number(span, self.command_id));
-            let restart = answer.restart.as_ref().map(|restart| self.chosen(restart));
+            let restart = answer.restart.clone();
             let entries = id.map(|id| ("command_id", id)).into_iter();
             let entries = entries.chain([("description", text.clone())]);
             let entries = entries.chain(restart.map(|restart| ("restart", restart)));
@@ -98,18 +96,6 @@ impl Form<'_> {
         }
         let forward = answer.forward.as_ref()?;
         Some(("forward", self.target(forward)))
-    }
-
-    /// One alternative of an `$either`, if one is taken.
-    fn chosen(&self, node: &Node) -> Node {
-        match (node.operator(), self.choice) {
-            (Some(("$either", Some(options))), Some(choice)) => {
-                let options = options.items().unwrap_or_default();
-                let option = options.get(choice).or(options.last());
-                option.unwrap_or(node).clone()
-            }
-            _ => node.clone(),
-        }
     }
 
     fn effect(&self, effect: &Call) -> Node {

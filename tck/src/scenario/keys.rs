@@ -3,7 +3,7 @@
 
 /// What stands under a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyKind {
     /// One text.
     Text,
     /// One of these words.
@@ -50,7 +50,7 @@ pub struct KeyDoc {
     /// As it is written.
     pub key: &'static str,
     /// What stands under it.
-    pub kind: Kind,
+    pub kind: KeyKind,
     /// For people and editors.
     pub doc: &'static str,
     /// It can't be left out.
@@ -68,7 +68,7 @@ pub struct FormDoc {
     pub beside: &'static [&'static [KeyDoc]],
 }
 
-const fn key(key: &'static str, kind: Kind, doc: &'static str) -> KeyDoc {
+const fn key(key: &'static str, kind: KeyKind, doc: &'static str) -> KeyDoc {
     KeyDoc {
         key,
         kind,
@@ -77,7 +77,7 @@ const fn key(key: &'static str, kind: Kind, doc: &'static str) -> KeyDoc {
     }
 }
 
-const fn required(key: &'static str, kind: Kind, doc: &'static str) -> KeyDoc {
+const fn required(key: &'static str, kind: KeyKind, doc: &'static str) -> KeyDoc {
     KeyDoc {
         key,
         kind,
@@ -106,72 +106,80 @@ pub const FEATURES: &[&str] = &[
 pub const SUITE: &[KeyDoc] = &[
     required(
         "suite",
-        Kind::Text,
+        KeyKind::Text,
         "The suite's name: the first part of every scenario's name.",
     ),
     key(
         "service",
-        Kind::Text,
+        KeyKind::Text,
         "Full name of the service that `call: Method` means.",
     ),
-    required("scenarios", Kind::Scenarios, "The scenarios of this suite."),
+    required(
+        "scenarios",
+        KeyKind::Scenarios,
+        "The scenarios of this suite.",
+    ),
 ];
 
 /// A scenario.
 pub const SCENARIO: &[KeyDoc] = &[
     required(
         "id",
-        Kind::Text,
+        KeyKind::Text,
         "Unique in the suite, lower-case words joined by `-`; says the behaviour.",
     ),
     required(
         "title",
-        Kind::Text,
+        KeyKind::Text,
         "One sentence that a protocol engineer would say.",
     ),
-    key("service", Kind::Text, "Another service than the suite's."),
+    key(
+        "service",
+        KeyKind::Text,
+        "Another service than the suite's.",
+    ),
     key(
         "verifies",
-        Kind::Names,
+        KeyKind::Names,
         "Requirements for the steps that name none themselves.",
     ),
     key(
         "scripted",
-        Kind::Word(PARTIES),
+        KeyKind::Word(PARTIES),
         "This party departs from model or protocol on purpose; playable only where the kit plays it.",
     ),
     key(
         "needs",
-        Kind::NamesOf(FEATURES),
+        KeyKind::NamesOf(FEATURES),
         "Features that the system under test must have.",
     ),
     key(
         "ids",
-        Kind::Names,
+        KeyKind::Names,
         "Fresh ids beside `$id`, each used as `$name`.",
     ),
     key(
         "spec",
-        Kind::Message(&[]),
+        KeyKind::Message(&[]),
         "Merged over the entity spec that the kit announces; the scenario gets a proxy of its own.",
     ),
-    required("chart", Kind::Steps, "What should happen, step by step."),
+    required("chart", KeyKind::Steps, "What should happen, step by step."),
 ];
 
-const VERIFIES: KeyDoc = key("verifies", Kind::Names, "The requirements of this step.");
+const VERIFIES: KeyDoc = key("verifies", KeyKind::Names, "The requirements of this step.");
 const RETURNS: KeyDoc = key(
     "returns",
-    Kind::Message(&["nothing"]),
+    KeyKind::Message(&["nothing"]),
     "What the client gets: a message, `{ status, message }`, `nothing`, or `$either`. By default it follows from the answer.",
 );
 const REQUEST: KeyDoc = key(
     "request",
-    Kind::Message(&[]),
+    KeyKind::Message(&[]),
     "client ▶ proxy, and the payload of the command proxy ▶ function.",
 );
 const METADATA: KeyDoc = key(
     "metadata",
-    Kind::Metadata,
+    KeyKind::Metadata,
     "Request headers, or the metadata of an effect, forward or event: name and value.",
 );
 const TARGET: &str = "`Method` of the suite's service, or `Service.Method`";
@@ -180,91 +188,91 @@ const TARGET: &str = "`Method` of the suite's service, or `Service.Method`";
 pub const ANSWER: &[KeyDoc] = &[
     key(
         "reply",
-        Kind::Message(&[]),
+        KeyKind::Message(&[]),
         "The reply's message, of the method's output type; `{}` is an empty one.",
     ),
     key(
         "forward",
-        Kind::Nested,
+        KeyKind::Nested,
         "The command goes on to another service: a call with an answer of its own.",
     ),
     key(
         "failure",
-        Kind::Pattern,
+        KeyKind::Pattern,
         "The command fails with this description.",
     ),
-    key("nothing", Kind::Truth, "No client action at all."),
+    key("nothing", KeyKind::Truth, "No client action at all."),
     key(
         "restart",
-        Kind::Pattern,
+        KeyKind::Pattern,
         "Whether the failure asks for a restart.",
     ),
     key(
         "reply_metadata",
-        Kind::Metadata,
+        KeyKind::Metadata,
         "The reply's metadata: name and value.",
     ),
     key(
         "events",
-        Kind::Messages,
+        KeyKind::Messages,
         "Events to persist, in order; each an Any, for example `{ Persisted: { value: A } }`.",
     ),
-    key("snapshot", Kind::Message(&[]), "A snapshot, as an Any."),
+    key("snapshot", KeyKind::Message(&[]), "A snapshot, as an Any."),
     key(
         "state",
-        Kind::Message(&[]),
+        KeyKind::Message(&[]),
         "A value entity's new value, as an Any.",
     ),
     key(
         "delta",
-        Kind::Message(&[]),
+        KeyKind::Message(&[]),
         "A CRDT's change, as a CrdtDelta.",
     ),
-    key("delete", Kind::Truth, "The state is deleted."),
+    key("delete", KeyKind::Truth, "The state is deleted."),
     key(
         "effects",
-        Kind::NestedList,
+        KeyKind::NestedList,
         "Side effects, in order: calls with answers of their own.",
     ),
     key(
         "unordered",
-        Kind::Branches,
+        KeyKind::Branches,
         "Messages that may come in any order: parts of this answer, and of open streamed calls.",
     ),
 ];
 
 /// A call or a consumed event, beside its answer.
 pub const CALL: &[KeyDoc] = &[
-    key("as", Kind::Text, "A name for later steps."),
-    key("id", Kind::Text, "The entity id, where it isn't `$id`."),
-    key("node", Kind::Text, "The node that the client calls."),
+    key("as", KeyKind::Text, "A name for later steps."),
+    key("id", KeyKind::Text, "The entity id, where it isn't `$id`."),
+    key("node", KeyKind::Text, "The node that the client calls."),
     REQUEST,
     METADATA,
     key(
         "replay",
-        Kind::Message(&["nothing"]),
+        KeyKind::Message(&["nothing"]),
         "What is replayed before the command: `nothing`, `$any`, `{ snapshot: { sequence, value }, events }`, `{ state }` or `{ delta }`. By default what was stored.",
     ),
     key(
         "during",
-        Kind::Steps,
+        KeyKind::Steps,
         "Between the command's arrival and its answer.",
     ),
     key(
         "stream",
-        Kind::Lines,
+        KeyKind::Lines,
         "A streamed call, message by message; each line waits for those above it.",
     ),
-    key("burst", Kind::Truth, "Nobody waits for the lines above."),
+    key("burst", KeyKind::Truth, "Nobody waits for the lines above."),
     key(
         "ends",
-        Kind::Message(&[]),
+        KeyKind::Message(&[]),
         "What the client sees at the end of a streamed call: `{ status, message }`.",
     ),
     RETURNS,
     key(
         "then",
-        Kind::Step,
+        KeyKind::Step,
         "Right after the answer left, for example `{ kill: proxy }`.",
     ),
     VERIFIES,
@@ -272,38 +280,38 @@ pub const CALL: &[KeyDoc] = &[
 
 /// A side effect or a forward, beside its answer.
 pub const NESTED: &[KeyDoc] = &[
-    required("call", Kind::Text, TARGET),
+    required("call", KeyKind::Text, TARGET),
     key(
         "id",
-        Kind::Text,
+        KeyKind::Text,
         "The entity id, where it isn't in the request.",
     ),
     REQUEST,
     METADATA,
     key(
         "stream",
-        Kind::Lines,
+        KeyKind::Lines,
         "What a target that streams its answer answers.",
     ),
     key(
         "synchronous",
-        Kind::Truth,
+        KeyKind::Truth,
         "Of a side effect: the caller waits for it.",
     ),
     key(
         "replay",
-        Kind::Message(&["nothing"]),
+        KeyKind::Message(&["nothing"]),
         "What is replayed before the command, as in a call.",
     ),
     key(
         "during",
-        Kind::Steps,
+        KeyKind::Steps,
         "Between the command's arrival and its answer.",
     ),
 ];
 
 /// A line of a streamed call: a request or an answer.
-pub const LINE: &[KeyDoc] = &[key("request", Kind::Message(&[]), "client ▶ function.")];
+pub const LINE: &[KeyDoc] = &[key("request", KeyKind::Message(&[]), "client ▶ function.")];
 
 /// What a line of a stream may be besides: a raw step of one of these, or a word.
 pub const LINE_STEPS: &[&str] = &["client", "proxy", "function", "kill", "start"];
@@ -329,7 +337,7 @@ pub const STEPS: &[FormDoc] = &[
         what: "a call",
         head: key(
             "call",
-            Kind::Text,
+            KeyKind::Text,
             "`Method` of the suite's service, or `Service.Method`: one command all the way through.",
         ),
         beside: &[CALL, ANSWER],
@@ -338,7 +346,7 @@ pub const STEPS: &[FormDoc] = &[
         what: "a consumed event",
         head: key(
             "consume",
-            Kind::Text,
+            KeyKind::Text,
             "As `call`, but the client is an event log; may repeat.",
         ),
         beside: &[CALL, ANSWER],
@@ -347,11 +355,11 @@ pub const STEPS: &[FormDoc] = &[
         what: "a streamed message",
         head: key(
             "streamed",
-            Kind::Text,
+            KeyKind::Text,
             "A later message on the open streamed call of this name.",
         ),
         beside: &[
-            &[key("end", Kind::Truth, "It is the last one.")],
+            &[key("end", KeyKind::Truth, "It is the last one.")],
             ANSWER,
             BESIDE,
         ],
@@ -360,7 +368,7 @@ pub const STEPS: &[FormDoc] = &[
         what: "a cancellation",
         head: key(
             "cancel",
-            Kind::Text,
+            KeyKind::Text,
             "The client leaves the open streamed call of this name; beside it what the function does then.",
         ),
         beside: &[ANSWER, BESIDE],
@@ -369,11 +377,11 @@ pub const STEPS: &[FormDoc] = &[
         what: "a replicated change",
         head: key(
             "replicate",
-            Kind::Message(&[]),
+            KeyKind::Message(&[]),
             "A change made on another node, as a CrdtDelta.",
         ),
         beside: &[
-            &[key("node", Kind::Text, "The node that makes it.")],
+            &[key("node", KeyKind::Text, "The node that makes it.")],
             BESIDE,
         ],
     },
@@ -381,7 +389,7 @@ pub const STEPS: &[FormDoc] = &[
         what: "none",
         head: key(
             "none",
-            Kind::Steps,
+            KeyKind::Steps,
             "In `during`: none of these may have happened yet.",
         ),
         beside: &[BESIDE],
@@ -390,13 +398,13 @@ pub const STEPS: &[FormDoc] = &[
         what: "a concurrent step",
         head: key(
             "concurrent",
-            Kind::Clients,
+            KeyKind::Clients,
             "Clients that each play the list under `each`; `$client` is a client's number.",
         ),
         beside: &[
             &[required(
                 "each",
-                Kind::Steps,
+                KeyKind::Steps,
                 "What each of the clients does.",
             )],
             BESIDE,
@@ -406,31 +414,31 @@ pub const STEPS: &[FormDoc] = &[
         what: "a choice",
         head: key(
             "one_of",
-            Kind::Branches,
+            KeyKind::Branches,
             "Lists of steps of which one happens, told apart by their first message.",
         ),
         beside: &[BESIDE],
     },
     FormDoc {
         what: "a step of the client",
-        head: key("client", Kind::Raw, "The client sends this."),
+        head: key("client", KeyKind::Raw, "The client sends this."),
         beside: &[&[RETURNS], BESIDE],
     },
     FormDoc {
         what: "a step of the proxy",
-        head: key("proxy", Kind::Raw, "The proxy sends this."),
+        head: key("proxy", KeyKind::Raw, "The proxy sends this."),
         beside: &[&[TEXT], BESIDE],
     },
     FormDoc {
         what: "a step of the function",
-        head: key("function", Kind::Raw, "The function sends this."),
+        head: key("function", KeyKind::Raw, "The function sends this."),
         beside: &[&[TEXT], BESIDE],
     },
     FormDoc {
         what: "a kill",
         head: key(
             "kill",
-            Kind::Word(PARTIES),
+            KeyKind::Word(PARTIES),
             "The process is killed, without a warning.",
         ),
         beside: &[BESIDE],
@@ -439,7 +447,7 @@ pub const STEPS: &[FormDoc] = &[
         what: "a start",
         head: key(
             "start",
-            Kind::Word(PARTIES),
+            KeyKind::Word(PARTIES),
             "The process is started (again).",
         ),
         beside: &[BESIDE],
@@ -448,14 +456,14 @@ pub const STEPS: &[FormDoc] = &[
         what: "an unordered step",
         head: key(
             "unordered",
-            Kind::Branches,
+            KeyKind::Branches,
             "Lists of steps that may be played in any order.",
         ),
         beside: &[BESIDE],
     },
 ];
 
-const TEXT: KeyDoc = key("text", Kind::Pattern, "What a report says.");
+const TEXT: KeyDoc = key("text", KeyKind::Pattern, "What a report says.");
 
 /// What a party can do beside sending a message.
 pub const RAW: &[(&str, &str)] = &[
@@ -487,15 +495,15 @@ pub const RAW_FORMS: &[FormDoc] = &[
         what: "a call of the client",
         head: key(
             "call",
-            Kind::Text,
+            KeyKind::Text,
             "`Method`, `Service.Method`, or a path that starts with `/`.",
         ),
         beside: &[&[
             REQUEST,
-            key("bytes", Kind::Hex, "Sent instead of a message."),
+            key("bytes", KeyKind::Hex, "Sent instead of a message."),
             key(
                 "frame",
-                Kind::Hex,
+                KeyKind::Hex,
                 "Sent as it is, without a length in front.",
             ),
             METADATA,
@@ -506,7 +514,7 @@ pub const RAW_FORMS: &[FormDoc] = &[
         what: "a message of bytes",
         head: key(
             "bytes",
-            Kind::Hex,
+            KeyKind::Hex,
             "Sent as one message on the entity's stream.",
         ),
         beside: &[],
@@ -515,7 +523,7 @@ pub const RAW_FORMS: &[FormDoc] = &[
         what: "a frame",
         head: key(
             "frame",
-            Kind::Hex,
+            KeyKind::Hex,
             "Bytes sent as they are, without gRPC's length in front.",
         ),
         beside: &[],
@@ -524,7 +532,7 @@ pub const RAW_FORMS: &[FormDoc] = &[
         what: "an end",
         head: key(
             "ends",
-            Kind::Message(&[]),
+            KeyKind::Message(&[]),
             "Ends the stream with `{ status, message }`.",
         ),
         beside: &[],
@@ -533,7 +541,7 @@ pub const RAW_FORMS: &[FormDoc] = &[
         what: "a report",
         head: key(
             "reported",
-            Kind::Pattern,
+            KeyKind::Pattern,
             "The proxy called `reportError` with this text; `true`: with any.",
         ),
         beside: &[],
@@ -542,7 +550,7 @@ pub const RAW_FORMS: &[FormDoc] = &[
         what: "a report",
         head: key(
             "report_error",
-            Kind::Message(&[]),
+            KeyKind::Message(&[]),
             "The proxy called `reportError` with this UserFunctionError.",
         ),
         beside: &[],
@@ -551,7 +559,7 @@ pub const RAW_FORMS: &[FormDoc] = &[
         what: "a discovery",
         head: key(
             "discover",
-            Kind::Message(&["default"]),
+            KeyKind::Message(&["default"]),
             "The proxy called `discover` with this ProxyInfo.",
         ),
         beside: &[],
@@ -560,7 +568,7 @@ pub const RAW_FORMS: &[FormDoc] = &[
         what: "an entity spec",
         head: key(
             "spec",
-            Kind::Message(&["default"]),
+            KeyKind::Message(&["default"]),
             "The answer to `discover`; `default`: the kit's own.",
         ),
         beside: &[],
@@ -568,7 +576,7 @@ pub const RAW_FORMS: &[FormDoc] = &[
 ];
 
 /// What stands under a key of a step; maps that are messages have keys of their own.
-pub fn kind_of(name: &str) -> Option<Kind> {
+pub fn kind_of(name: &str) -> Option<KeyKind> {
     let heads = STEPS.iter().map(|form| &form.head);
     let tables = [SUITE, SCENARIO, ANSWER, CALL, NESTED, LINE];
     let beside = STEPS.iter().flat_map(|form| form.beside.iter()).copied();

@@ -3,13 +3,14 @@
 //!
 //! The world is closed: what isn't written must not be there, metadata apart. An `Any` is written by its type,
 //! `{ Persisted: { value: A } }` or `{ string: x }`. `"?99": "0801"` is a field that the descriptors don't have.
-//! `$name` inside a text stands for its value, `$$` for a dollar, and the operators of [`super::node::OPERATORS`]
+//! `$name` inside a text stands for its value, `$$` for a dollar, and the operators of [`crate::yaml::node::OPERATORS`]
 //! for more than one message. [`verify`] finds everything that is wrong with a tree before anything is sent.
 
 mod any;
 mod build;
 mod collections;
 mod compare;
+mod scalar;
 mod show;
 mod unknown;
 

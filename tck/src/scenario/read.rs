@@ -4,7 +4,7 @@ mod call;
 mod kind;
 mod raw;
 
-use super::keys::{self, FormDoc, KeyDoc, Kind};
+use super::keys::{self, FormDoc, KeyDoc, KeyKind};
 use super::{Scenario, Step, StepKind, Verifies};
 use crate::yaml::node::Key;
 use crate::yaml::source::allowed;
@@ -103,7 +103,7 @@ impl Reader<'_> {
         missing.is_empty()
     }
 
-    fn kind(&mut self, key: &Key, node: &Node, kind: Kind) {
+    fn kind(&mut self, key: &Key, node: &Node, kind: KeyKind) {
         let Some((expected, help)) = misfit(node, kind) else {
             return;
         };

@@ -2,7 +2,7 @@
 //!
 //! It knows the language, not the messages: fields are checked by `cloudstate-tck check`.
 
-use super::keys::{self, FormDoc, KeyDoc, Kind};
+use super::keys::{self, FormDoc, KeyDoc, KeyKind};
 use serde_json::{Map, Value, json};
 
 /// The schema, draft 2020-12.
@@ -76,41 +76,41 @@ fn object(tables: &[&[KeyDoc]]) -> Value {
     })
 }
 
-fn kind(kind: Kind) -> Value {
+fn kind(kind: KeyKind) -> Value {
     let scalar = json!({ "type": ["string", "number", "boolean"] });
     let operator = json!({ "$ref": "#/$defs/operator" });
     let reference = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
     let list = |item: Value| json!({ "type": "array", "items": item });
     match kind {
-        Kind::Text => scalar,
-        Kind::Word(words) => json!({ "enum": words }),
-        Kind::Truth => json!({ "type": "boolean" }),
-        Kind::Pattern => json!({ "anyOf": [scalar, operator] }),
-        Kind::Hex => json!({ "type": ["string", "number"] }),
-        Kind::Names => json!({ "anyOf": [ scalar, list(scalar.clone()) ] }),
-        Kind::NamesOf(names) => {
+        KeyKind::Text => scalar,
+        KeyKind::Word(words) => json!({ "enum": words }),
+        KeyKind::Truth => json!({ "type": "boolean" }),
+        KeyKind::Pattern => json!({ "anyOf": [scalar, operator] }),
+        KeyKind::Hex => json!({ "type": ["string", "number"] }),
+        KeyKind::Names => json!({ "anyOf": [ scalar, list(scalar.clone()) ] }),
+        KeyKind::NamesOf(names) => {
             let one = json!({ "enum": names });
             json!({ "anyOf": [ one, list(one.clone()) ] })
         }
-        Kind::Message(words) => {
+        KeyKind::Message(words) => {
             json!({ "anyOf": [ { "type": "object" }, operator, { "enum": words } ] })
         }
-        Kind::Messages => json!({ "anyOf": [ list(json!({ "type": "object" })), operator ] }),
-        Kind::Metadata => json!({ "type": "object" }),
-        Kind::Scenarios => list(reference("scenario")),
-        Kind::Step => json!({ "anyOf": [reference("step")] }),
-        Kind::Steps => list(reference("step")),
-        Kind::Branches => list(
+        KeyKind::Messages => json!({ "anyOf": [ list(json!({ "type": "object" })), operator ] }),
+        KeyKind::Metadata => json!({ "type": "object" }),
+        KeyKind::Scenarios => list(reference("scenario")),
+        KeyKind::Step => json!({ "anyOf": [reference("step")] }),
+        KeyKind::Steps => list(reference("step")),
+        KeyKind::Branches => list(
             json!({ "anyOf": [ reference("step"), list(reference("step")), reference("part") ] }),
         ),
-        Kind::Nested => json!({ "anyOf": [reference("nested")] }),
-        Kind::NestedList => list(reference("nested")),
-        Kind::Lines => {
+        KeyKind::Nested => json!({ "anyOf": [reference("nested")] }),
+        KeyKind::NestedList => list(reference("nested")),
+        KeyKind::Lines => {
             let lines = list(json!({ "anyOf": [reference("line"), reference("step")] }));
             json!({ "anyOf": [lines, { "type": "object" }] })
         }
-        Kind::Raw => json!({ "anyOf": [reference("raw")] }),
-        Kind::Clients => json!({
+        KeyKind::Raw => json!({ "anyOf": [reference("raw")] }),
+        KeyKind::Clients => json!({
             "type": "object",
             "properties": { "clients": { "type": "integer", "minimum": 1, "maximum": 1000 } },
             "required": ["clients"],

@@ -3,7 +3,7 @@
 //! A scenario becomes a tree first. How the tree is laid out follows from the table of keys: steps stand one
 //! below the other, messages on one line.
 
-use super::keys::{self, Kind};
+use super::keys::{self, KeyKind};
 use super::message::{flow, quoted};
 use super::{Answer, Call, Fault, Raw, Scenario, Step, StepKind, Stream, StreamLine, Verifies};
 use crate::yaml::{Node, Span, Value};
@@ -26,7 +26,7 @@ pub fn write(suite: &str, service: &str, scenarios: &[Scenario], header: &str) -
             out.push('\n');
         }
         let node = Node::list(HERE, [tree(scenario, service)]);
-        for line in lines(&node, Some(Kind::Scenarios)) {
+        for line in lines(&node, Some(KeyKind::Scenarios)) {
             let _ = writeln!(out, "  {line}");
         }
     }
@@ -39,17 +39,17 @@ const HERE: Span = Span { start: 0, end: 0 };
 // === Layout ===
 
 /// What is laid out over several lines: everything with steps in it.
-fn is_block(node: &Node, kind: Option<Kind>) -> bool {
+fn is_block(node: &Node, kind: Option<KeyKind>) -> bool {
     let block = matches!(
         kind,
         Some(
-            Kind::Scenarios
-                | Kind::Step
-                | Kind::Steps
-                | Kind::Branches
-                | Kind::Nested
-                | Kind::NestedList
-                | Kind::Lines
+            KeyKind::Scenarios
+                | KeyKind::Step
+                | KeyKind::Steps
+                | KeyKind::Branches
+                | KeyKind::Nested
+                | KeyKind::NestedList
+                | KeyKind::Lines
         )
     );
     let empty =
@@ -57,7 +57,7 @@ fn is_block(node: &Node, kind: Option<Kind>) -> bool {
     block && !empty && node.as_text().is_none()
 }
 
-fn lines(node: &Node, kind: Option<Kind>) -> Vec<String> {
+fn lines(node: &Node, kind: Option<KeyKind>) -> Vec<String> {
     match &node.value {
         _ if !is_block(node, kind) => vec![flow(node)],
         Value::List(items) => {

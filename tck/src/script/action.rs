@@ -1,20 +1,27 @@
 //! The moves of an action's call, message by message.
 //!
-//! A stream in lock-step, where a proxy is under test: each line waits for the one above it.
+//! A call that streams both ways, where a proxy is under test:
 //!
 //! ```text
-//! client     proxy         function
-//! Request ──▶ Command
-//! Send 0 ───▶ Deliver 0 ─▶ Answer
-//!      ┌────── Pass ◀───────┘
-//! Send 1 ───▶ Deliver 1
-//! Sent ─────▶ Delivered ─▶ Answer
-//!      ┌────── Pass ◀───────┘ └▷ End
-//! Return
+//! client     proxy        function     waits for
+//! Request
+//!            Command                   Request
+//! Send 0                               Command
+//!            Deliver 0                 Send 0
+//!                         Answer 0     Deliver 0
+//!            Pass 0                    Answer 0
+//! Send 1                               Pass 0
+//!            Deliver 1                 Send 1, Deliver 0
+//! Sent                                 Deliver 1
+//!            Delivered                 Sent, Deliver 1
+//!                         Answer 1     Deliver 1, Answer 0
+//!            Pass 1                    Answer 1, Pass 0
+//!                         End          Answer 1, Delivered
+//! Return                               Pass 1
 //! ```
 //!
-//! An answer's effects and forward lie between Answer and Pass, as between the Answer of an entity and Return. In a
-//! burst a line waits only for what its sender did before, and a message that is passed on for its arrival. After a
+//! In a burst, clients and functions wait only for what they did themselves: Send 1 for Send 0, Answer 1 for Answer 0.
+//! An answer's effects and forward lie between Answer and Pass, as between the Answer of an entity and Return. After a
 //! failure the client's call returns, and the proxy cancels its call to the function.
 
 use super::expand::{Builder, Frontier, Ran, leaves};

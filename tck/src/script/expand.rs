@@ -20,6 +20,7 @@ use crate::party::{Party, Role};
 use crate::protocol::{EntityType, Key};
 use crate::scenario::message::Bindings;
 use crate::scenario::{Call, Raw, Scenario, Step, StepKind};
+use crate::script::choice::taken;
 use crate::script::needs::service_in_role;
 use crate::script::plan::fence_call;
 use crate::script::reason::{NotPlayable, NotYet};
@@ -30,18 +31,20 @@ use std::sync::Arc;
 
 /// The script of a scenario in a role.
 ///
-/// `bindings` has a fresh value for `id` and for each of the scenario's `ids`.
+/// `alternative` is that of one of its [`super::choice::choices`]. `bindings` has a fresh value for `id` and for each of
+/// the scenario's `ids`.
 ///
 /// # Errors
 /// The chart can't be played in this role.
 pub fn expand(
     scenario: &Arc<Scenario>,
     role: Role,
-    choice: usize,
+    alternative: usize,
     bindings: Bindings,
 ) -> Result<Script, NotPlayable> {
     let service = service_in_role(scenario, role);
-    let scenario = Arc::new(fill(scenario, &bindings).scenario);
+    let scenario = taken(scenario, role, alternative);
+    let scenario = Arc::new(fill(&scenario, &bindings).scenario);
     let package = scenario
         .service
         .rsplit_once('.')
@@ -60,7 +63,6 @@ pub fn expand(
         calls: Vec::new(),
         moves: Vec::new(),
         steps: Vec::new(),
-        client: None,
         within: None,
         waiting: Vec::new(),
         live: false,
@@ -73,7 +75,6 @@ pub fn expand(
     Ok(Script {
         scenario: scenario.clone(),
         role,
-        choice,
         bindings: builder.bindings,
         package: builder.package,
         key: builder.key,
@@ -93,8 +94,6 @@ pub(super) struct Builder {
     pub(super) calls: Vec<CallPlan>,
     pub(super) moves: Vec<Move>,
     pub(super) steps: Vec<StepInfo>,
-    /// Of a concurrent step: which client.
-    pub(super) client: Option<usize>,
     /// Between a command and its answer: which call's.
     pub(super) within: Option<usize>,
     /// Calls to the entity of the call that they stand in: they wait until it is answered.
@@ -242,13 +241,11 @@ impl Builder {
         let mut all = Vec::new();
         self.live = true;
         for client in 1..=clients {
-            self.client = Some(client);
             self.bindings
                 .insert("client".to_owned(), client.to_string());
             all.extend(self.steps(each, after.clone())?);
         }
         self.live = false;
-        self.client = None;
         self.bindings.remove("client");
         Ok(all)
     }

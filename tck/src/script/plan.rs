@@ -2,7 +2,7 @@
 
 use super::expand::Builder;
 use crate::party::Party;
-use crate::protocol::{EntityType, Key, Kind};
+use crate::protocol::{Key, Kind};
 use crate::scenario::message::{self, MessageError, Scope};
 use crate::scenario::service;
 use crate::scenario::{Answer, Call};
@@ -42,7 +42,6 @@ impl CallPlan {
             returns_written: false,
             replay: None,
             fence: false,
-            client: None,
         }
     }
 }
@@ -52,7 +51,8 @@ impl Builder {
         let method = self.method(&call.target)?;
         let (request, entity) = self.request(call, &method)?;
         let service = method.parent_service().full_name().to_owned();
-        let entity_type = services::entity_type(&service);
+        let entity_type = services::entity_type(&service)
+            .ok_or_else(|| NotPlayable::UnknownService(service.clone()))?;
         let key = Key { service, entity };
         let payload: Bytes = request.encode_to_vec().into();
         let requests = match origin {
@@ -66,10 +66,8 @@ impl Builder {
         let streams = call.stream.is_some() && method.is_server_streaming();
         let ends = call.stream.as_ref().and_then(|stream| stream.ends.as_ref());
         self.calls.push(CallPlan {
-            entity_type,
-            key: entity_type
-                .is_none_or(EntityType::has_entities)
-                .then_some(key),
+            entity_type: Some(entity_type),
+            key: entity_type.has_entities().then_some(key),
             requests,
             payload,
             metadata: metadata(call.metadata.as_ref()),
@@ -77,7 +75,6 @@ impl Builder {
             answer,
             returns_written: call.returns.is_some() || ends.is_some(),
             replay: call.replay.clone(),
-            client: self.client,
             ..CallPlan::to(origin, method.name(), Some(&method))
         });
         Ok(self.calls.len() - 1)

@@ -3,7 +3,7 @@
 use super::*;
 use crate::finding::{Finding, Severity, Verdict};
 use crate::party::Party;
-use crate::report::{Outcome, Place, ScenarioResult};
+use crate::report::{Outcome, ScenarioResult, SourceLine};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -410,7 +410,7 @@ fn result(name: &str, role: Role, broken: &[&str]) -> ScenarioResult {
         role,
         door: crate::door::Door::Grpc,
         title: String::new(),
-        source: Place::default(),
+        source: SourceLine::default(),
         outcome: Outcome::Ran {
             verdict: if broken.is_empty() {
                 Verdict::Pass

@@ -16,16 +16,6 @@ pub struct Status {
 }
 
 impl Status {
-    /// gRPC status OK, as trailers.
-    pub fn ok() -> Status {
-        Status {
-            code: 0,
-            message: String::new(),
-            trailers: true,
-            lost: false,
-        }
-    }
-
     /// The end of a call that could not even be begun.
     pub fn unreachable(error: &std::io::Error) -> Status {
         Status {

@@ -25,7 +25,7 @@ pub fn read_all(source: &Arc<Source>) -> Result<Node, Vec<SourceError>> {
     if source.is_too_large() {
         return Err(vec![Source::too_large(source.name.clone())]);
     }
-    let mut builder = Builder {
+    let mut builder = TreeBuilder {
         source,
         stack: Vec::new(),
         root: None,
@@ -99,14 +99,14 @@ enum Open {
     Map(Span, Vec<(Key, Node)>, Option<Key>),
 }
 
-struct Builder<'a> {
+struct TreeBuilder<'a> {
     source: &'a Arc<Source>,
     stack: Vec<Open>,
     root: Option<Node>,
     errors: Vec<SourceError>,
 }
 
-impl Builder<'_> {
+impl TreeBuilder<'_> {
     fn error(&mut self, span: Span, message: impl Into<String>, help: Option<&str>) {
         let (source, help) = (self.source.clone(), help.map(str::to_owned));
         self.errors.push(SourceError {

@@ -29,7 +29,7 @@ pub(super) fn check(
         answer.restart.get_or_insert_with(either_restart);
     }
     choice(collector, aligned, call, answer.restart.as_ref());
-    let node = script::answer_node(script, call, &answer, aligned.command_id, None);
+    let node = script::answer_node(script, call, entity_type, &answer, aligned.command_id);
     let name = entity_type.message(Party::Function);
     let mismatches = mismatches(&collector.case, aligned, &node, name);
     let Some(telling) = telling(&mismatches) else {

@@ -19,7 +19,7 @@ use cloudstate_protocol::cloudstate::client_action::Action;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
 /// What a client got.
-struct Received {
+struct ClientResult {
     messages: Vec<Bytes>,
     code: i32,
     text: String,
@@ -45,7 +45,7 @@ pub(super) fn check(collector: &mut Collector<'_>, aligned: &Aligned, index: usi
     }
 }
 
-fn received(case: &Case<'_>, aligned: &Aligned, call: usize) -> Option<Received> {
+fn received(case: &Case<'_>, aligned: &Aligned, call: usize) -> Option<ClientResult> {
     let What::End {
         code,
         message,
@@ -57,7 +57,7 @@ fn received(case: &Case<'_>, aligned: &Aligned, call: usize) -> Option<Received>
     let Some(Stream::Front { messages, .. }) = case.play.front(call) else {
         return None;
     };
-    Some(Received {
+    Some(ClientResult {
         messages: messages.iter().map(|entry| case.bytes(*entry)).collect(),
         code: *code,
         text: message.clone(),
@@ -66,7 +66,7 @@ fn received(case: &Case<'_>, aligned: &Aligned, call: usize) -> Option<Received>
 }
 
 /// Against what the chart says.
-fn as_written(collector: &mut Collector<'_>, aligned: &Aligned, index: usize, got: &Received) {
+fn as_written(collector: &mut Collector<'_>, aligned: &Aligned, index: usize, got: &ClientResult) {
     by_itself(collector, aligned, index);
     let case = collector.case;
     let call = &case.script.calls[index];
@@ -129,7 +129,12 @@ fn by_itself(collector: &mut Collector<'_>, aligned: &Aligned, index: usize) {
 }
 
 /// How it differs from what the chart says; not at all, if that is any of several.
-fn against(case: &Case<'_>, call: &CallPlan, returns: &Returns, got: &Received) -> Vec<Mismatch> {
+fn against(
+    case: &Case<'_>,
+    call: &CallPlan,
+    returns: &Returns,
+    got: &ClientResult,
+) -> Vec<Mismatch> {
     match returns {
         Returns::Anything | Returns::Model => Vec::new(),
         Returns::Either(options) => {
@@ -162,7 +167,7 @@ fn against_status(
     call: &CallPlan,
     codes: &[i32],
     message: Option<&Node>,
-    got: &Received,
+    got: &ClientResult,
 ) -> Option<Mismatch> {
     let (expected, is) = if codes.is_empty() {
         ("any status but OK".to_owned(), got.code != 0)
@@ -191,7 +196,7 @@ fn against_message(
 }
 
 /// What a client got, for a person.
-fn shown(case: &Case<'_>, call: &CallPlan, got: &Received) -> String {
+fn shown(case: &Case<'_>, call: &CallPlan, got: &ClientResult) -> String {
     match (got.code, got.messages.as_slice(), &call.output) {
         (0, [message], Some(output)) => {
             match DynamicMessage::decode(output.clone(), message.clone()) {
@@ -218,7 +223,7 @@ struct Due {
 }
 
 /// Against what the function answered.
-fn as_answered(collector: &mut Collector<'_>, aligned: &Aligned, index: usize, got: &Received) {
+fn as_answered(collector: &mut Collector<'_>, aligned: &Aligned, index: usize, got: &ClientResult) {
     let case = collector.case;
     let Some((last, reply)) = case.last_reply(index) else {
         return;
@@ -267,10 +272,10 @@ fn due_message(
     call: &CallPlan,
     payload: Bytes,
     forwarded: bool,
-    got: &Received,
+    got: &ClientResult,
 ) -> Due {
     let met = got.code == 0 && matches!(got.messages.as_slice(), [one] if *one == payload);
-    let due = Received {
+    let due = ClientResult {
         messages: vec![payload],
         code: 0,
         text: String::new(),
@@ -283,7 +288,7 @@ fn due_message(
     }
 }
 
-fn due_failure(failure: &Failure, got: &Received) -> Due {
+fn due_failure(failure: &Failure, got: &ClientResult) -> Due {
     Due {
         requirement: names::FAILURES_DESCRIPTION_REACHES_CLIENT,
         expected: status("UNKNOWN", &failure.description),
@@ -300,7 +305,7 @@ fn reply_requirement(forwarded: bool) -> RequirementName {
 }
 
 /// The client got what another client's command was answered.
-fn of_another(case: &Case<'_>, index: usize, got: &Received) -> bool {
+fn of_another(case: &Case<'_>, index: usize, got: &ClientResult) -> bool {
     let [message] = got.messages.as_slice() else {
         return false;
     };

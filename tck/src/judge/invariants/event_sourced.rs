@@ -12,7 +12,7 @@ pub(super) struct EventSourcedRules;
 
 impl StateRules for EventSourcedRules {
     fn history(&self) -> Box<dyn History> {
-        Box::<EventLog>::default()
+        Box::<EventJournal>::default()
     }
 
     fn of_init(&self, _: &Begin) -> Vec<Evaluation> {
@@ -34,7 +34,7 @@ fn is_lone_snapshot(reply: &Reply) -> bool {
 
 /// The events and snapshots of an entity.
 #[derive(Debug, Default)]
-struct EventLog {
+struct EventJournal {
     groups: Vec<EventGroup>,
     /// Events that must never be replayed, and why.
     dropped: Vec<(Any, RequirementName)>,
@@ -63,7 +63,7 @@ struct StoredEvent<'a> {
     confirmed: bool,
 }
 
-impl History for EventLog {
+impl History for EventJournal {
     fn keep(&mut self, reply: &Reply, entry: u64) {
         if !reply.events.is_empty() {
             self.groups.push(EventGroup {
@@ -136,7 +136,7 @@ fn nothing_stored(replayed: &Replayed) -> Vec<Evaluation> {
     ]
 }
 
-impl EventLog {
+impl EventJournal {
     /// All events, the first with sequence number 1.
     fn events(&self) -> Vec<StoredEvent<'_>> {
         let groups = self.groups.iter();

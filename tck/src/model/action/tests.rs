@@ -44,8 +44,8 @@ fn request(groups: impl IntoIterator<Item = Vec<Step>>) -> Any {
     })
 }
 
-fn replied(message: &str) -> Outcome {
-    Outcome {
+fn replied(message: &str) -> ActionOutcome {
+    ActionOutcome {
         effects: Vec::new(),
         action: Some(Action::Reply(pack(&Response {
             message: message.to_owned(),
@@ -53,7 +53,7 @@ fn replied(message: &str) -> Outcome {
     }
 }
 
-fn effects(outcome: &Outcome) -> Vec<(String, bool)> {
+fn effects(outcome: &ActionOutcome) -> Vec<(String, bool)> {
     let id = |effect: &SideEffect| {
         let OtherRequest { id } = unpack(effect.payload.as_ref().unwrap()).unwrap();
         (id, effect.synchronous)
@@ -71,7 +71,7 @@ fn methods(streams_out: bool) -> impl Iterator<Item = &'static str> {
 #[test]
 fn groups_become_responses_where_responses_stream() {
     let asked = request([vec![reply("one")], vec![], vec![reply("three")]]);
-    let expected = [replied("one"), Outcome::default(), replied("three")];
+    let expected = [replied("one"), ActionOutcome::default(), replied("three")];
     for method in methods(true) {
         assert_eq!(respond(MODEL, method, &asked).unwrap(), expected);
         assert_eq!(respond(MODEL, method, &request([])).unwrap(), []);
@@ -91,7 +91,7 @@ fn groups_are_combined_where_there_is_one_response() {
         let expected = [("a".to_owned(), true), ("b".to_owned(), false)];
         assert_eq!(effects(&responses[0]), expected);
         let empty = respond(MODEL, method, &request([])).unwrap();
-        assert_eq!(empty, [Outcome::default()]);
+        assert_eq!(empty, [ActionOutcome::default()]);
     }
 }
 
@@ -112,7 +112,7 @@ fn requests_are_combined_in_their_order() {
     let expected = ["a", "b"].map(|id| (id.to_owned(), false));
     assert_eq!(effects(&outcome), expected);
     let none = answer(MODEL, "ProcessStreamedIn", &[]).unwrap();
-    assert_eq!(none, Outcome::default());
+    assert_eq!(none, ActionOutcome::default());
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn an_outcome_becomes_a_response() {
     let response = response.into_response();
     assert_eq!(response.response, Some(Member::Failure(failure)));
     assert_eq!(response.side_effects.len(), 1);
-    let nothing = Outcome::default().into_response();
+    let nothing = ActionOutcome::default().into_response();
     assert_eq!(nothing, ActionResponse::default());
 }
 
@@ -201,7 +201,7 @@ proptest! {
         let all = [request(groups)];
         let answered = |requests: &[Any]| answer(MODEL, "ProcessStreamedIn", requests).unwrap();
         prop_assert_eq!(answered(&single), answered(&all));
-        let streamed = |requests: &[Any]| -> Vec<Outcome> {
+        let streamed = |requests: &[Any]| -> Vec<ActionOutcome> {
             let respond = |request| respond(MODEL, "ProcessStreamed", request).unwrap();
             requests.iter().flat_map(respond).collect()
         };

@@ -7,8 +7,8 @@ const MODEL: &str = "cloudstate.tck.model.EventSourcedTckModel";
 const REQUEST: &str = "type.googleapis.com/cloudstate.tck.model.Request";
 const PERSISTED: &str = "type.googleapis.com/cloudstate.tck.model.Persisted";
 
-fn model() -> Entity {
-    Entity::new(MODEL).unwrap()
+fn model() -> EventSourcedEntity {
+    EventSourcedEntity::new(MODEL).unwrap()
 }
 
 fn request(actions: impl IntoIterator<Item = Wanted>) -> Any {
@@ -44,7 +44,10 @@ fn fail(message: &str) -> Wanted {
     })
 }
 
-fn process(entity: &mut Entity, actions: impl IntoIterator<Item = Wanted>) -> Outcome {
+fn process(
+    entity: &mut EventSourcedEntity,
+    actions: impl IntoIterator<Item = Wanted>,
+) -> EventSourcedOutcome {
     entity.handle("Process", &request(actions)).unwrap()
 }
 
@@ -93,7 +96,7 @@ fn a_failure_leaves_nothing() {
     ];
     assert_eq!(
         process(&mut entity, actions),
-        Outcome::of(Action::Failure("no".to_owned()))
+        EventSourcedOutcome::of(Action::Failure("no".to_owned()))
     );
     assert_eq!((entity.sequence(), entity.state()), (1, "A"));
 }
@@ -226,15 +229,18 @@ fn the_other_services_answer_everything_alike() {
         services::EVENT_SOURCED_TWO,
         services::EVENT_SOURCED_CONFIGURED,
     ] {
-        let mut entity = Entity::new(service.name).unwrap();
+        let mut entity = EventSourcedEntity::new(service.name).unwrap();
         let outcome = entity
             .handle("Call", &request([emit("A"), fail("no")]))
             .unwrap();
-        assert_eq!(outcome, Outcome::reply(String::new()));
+        assert_eq!(outcome, EventSourcedOutcome::reply(String::new()));
         assert!(entity.apply(1, &persisted("A")).is_err());
     }
-    assert_eq!(Entity::new("cloudstate.tck.model.Nobody"), None);
-    assert_eq!(Entity::new(services::VALUE_ENTITY_MODEL.name), None);
+    assert_eq!(EventSourcedEntity::new("cloudstate.tck.model.Nobody"), None);
+    assert_eq!(
+        EventSourcedEntity::new(services::VALUE_ENTITY_MODEL.name),
+        None
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::Function;
 use crate::model::ModelError;
-use crate::model::action::{Method, Outcome};
+use crate::model::action::{ActionOutcome, Method};
 use crate::protocol::Kind;
 use cloudstate_protocol::action::action_protocol_server::ActionProtocol;
 use cloudstate_protocol::action::{ActionCommand, ActionResponse};
@@ -24,7 +24,7 @@ impl ActionProtocol for Function {
     ) -> Result<Response<ActionResponse>, Status> {
         let command = request.into_inner();
         let method = named(&command, Kind::Unary)?;
-        let mut outcome = Outcome::default();
+        let mut outcome = ActionOutcome::default();
         combine(method, &mut outcome, command)?;
         Ok(Response::new(outcome.into_response()))
     }
@@ -35,7 +35,7 @@ impl ActionProtocol for Function {
     ) -> Result<Response<ActionResponse>, Status> {
         let combined = async {
             let (method, mut requests) = opened(request.into_inner(), Kind::StreamedIn).await?;
-            let mut outcome = Outcome::default();
+            let mut outcome = ActionOutcome::default();
             while let Some(command) = requests.message().await? {
                 combine(method, &mut outcome, command)?;
             }
@@ -131,7 +131,11 @@ async fn opened(
     Ok((named(&first, kind)?, commands))
 }
 
-fn combine(method: Method, outcome: &mut Outcome, command: ActionCommand) -> Result<(), Status> {
+fn combine(
+    method: Method,
+    outcome: &mut ActionOutcome,
+    command: ActionCommand,
+) -> Result<(), Status> {
     let payload = command.payload.unwrap_or_default();
     method.combine(outcome, &payload).map_err(refused)
 }

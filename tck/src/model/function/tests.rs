@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::event_sourced::Entity;
+use crate::model::event_sourced::EventSourcedEntity;
 use crate::model::pack;
 use crate::wire::Connection;
 use bytes::Bytes;
@@ -166,7 +166,7 @@ fn persisted(value: &str) -> Any {
 #[tokio::test]
 async fn an_entity_lives_through_passivation() {
     let served = Served::start().await;
-    let mut oracle = Entity::new(MODEL).unwrap();
+    let mut oracle = EventSourcedEntity::new(MODEL).unwrap();
 
     let mut proxy = served.activate(None).await;
     for (id, values) in [(1, &["A", "B"][..]), (2, &["C", "D", "E"]), (3, &["F"])] {
@@ -310,7 +310,7 @@ async fn a_value_entity_begins_with_what_is_stored() {
     let Some(ValueOut::Reply(reply)) = answers.message().await.unwrap().unwrap().message else {
         panic!("expected a reply")
     };
-    let mut oracle = value_entity::Entity::new(service).unwrap();
+    let mut oracle = value_entity::ValueEntity::new(service).unwrap();
     oracle
         .restore(&pack(&value_model::Persisted {
             value: "A".to_owned(),
@@ -360,7 +360,7 @@ fn responded(method: &str, request: &Any) -> Vec<ActionResponse> {
     let outcomes = crate::model::action::respond(ACTION, method, request).unwrap();
     outcomes
         .into_iter()
-        .map(crate::model::action::Outcome::into_response)
+        .map(crate::model::action::ActionOutcome::into_response)
         .collect()
 }
 

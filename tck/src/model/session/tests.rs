@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::event_sourced::Entity;
+use crate::model::event_sourced::EventSourcedEntity;
 use crate::model::{pack, value_entity};
 use cloudstate_protocol::eventsourced::event_sourced_stream_in::Message as In;
 use cloudstate_protocol::eventsourced::event_sourced_stream_out::Message as Out;
@@ -39,9 +39,9 @@ fn command(id: i64) -> Command {
 }
 
 fn receive(
-    session: &mut Session<Entity>,
+    session: &mut Session<EventSourcedEntity>,
     message: impl Into<Option<In>>,
-) -> Step<EventSourcedStreamOut> {
+) -> SessionStep<EventSourcedStreamOut> {
     session.receive(EventSourcedStreamIn {
         message: message.into(),
     })
@@ -50,13 +50,16 @@ fn receive(
 /// Where the messages end in a failure: its command id and text. All before the last are in order.
 fn failure(messages: impl IntoIterator<Item = Option<In>>) -> (i64, String) {
     let mut session = Session::default();
-    let mut last = Step::Wait;
+    let mut last = SessionStep::Wait;
     for message in messages {
-        assert!(!matches!(last, Step::Fail(_)), "failed too early: {last:?}");
+        assert!(
+            !matches!(last, SessionStep::Fail(_)),
+            "failed too early: {last:?}"
+        );
         last = receive(&mut session, message);
     }
     match last {
-        Step::Fail(EventSourcedStreamOut {
+        SessionStep::Fail(EventSourcedStreamOut {
             message: Some(Out::Failure(failure)),
         }) => {
             assert!(!failure.restart);
@@ -69,11 +72,11 @@ fn failure(messages: impl IntoIterator<Item = Option<In>>) -> (i64, String) {
 #[test]
 fn init_and_replay_are_not_answered_and_commands_are() {
     let mut session = Session::default();
-    assert_eq!(receive(&mut session, init(MODEL)), Step::Wait);
-    assert_eq!(receive(&mut session, event(1)), Step::Wait);
-    assert_eq!(receive(&mut session, event(2)), Step::Wait);
+    assert_eq!(receive(&mut session, init(MODEL)), SessionStep::Wait);
+    assert_eq!(receive(&mut session, event(1)), SessionStep::Wait);
+    assert_eq!(receive(&mut session, event(2)), SessionStep::Wait);
     for id in [1, 2] {
-        let mut entity = Entity::new(MODEL).unwrap();
+        let mut entity = EventSourcedEntity::new(MODEL).unwrap();
         entity
             .apply(
                 1,
@@ -90,7 +93,7 @@ fn init_and_replay_are_not_answered_and_commands_are() {
         };
         assert_eq!(
             receive(&mut session, In::Command(command(id))),
-            Step::Send(out)
+            SessionStep::Send(out)
         );
     }
 }
@@ -239,20 +242,20 @@ mod values {
 
     /// What is answered to the last of these messages.
     fn last(messages: impl IntoIterator<Item = In>) -> Out {
-        let mut session = Session::<value_entity::Entity>::default();
-        let mut last = Step::Wait;
+        let mut session = Session::<value_entity::ValueEntity>::default();
+        let mut last = SessionStep::Wait;
         for message in messages {
             let message = Some(message);
             last = session.receive(ValueEntityStreamIn { message });
         }
         match last {
-            Step::Send(out) | Step::Fail(out) => out.message.unwrap(),
-            Step::Wait => panic!("no answer"),
+            SessionStep::Send(out) | SessionStep::Fail(out) => out.message.unwrap(),
+            SessionStep::Wait => panic!("no answer"),
         }
     }
 
     fn reply(state: &str, id: i64) -> Out {
-        let mut entity = value_entity::Entity::new(MODEL).unwrap();
+        let mut entity = value_entity::ValueEntity::new(MODEL).unwrap();
         let value = state.to_owned();
         entity.restore(&pack(&model::Persisted { value })).unwrap();
         let request = pack(&model::Request::default());

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 const MODEL: &str = "cloudstate.tck.model.valueentity.ValueEntityTckModel";
 
-fn model() -> Entity {
-    Entity::new(MODEL).unwrap()
+fn model() -> ValueEntity {
+    ValueEntity::new(MODEL).unwrap()
 }
 
 fn request(actions: impl IntoIterator<Item = Wanted>) -> Any {
@@ -50,7 +50,7 @@ fn fail(message: &str) -> Wanted {
     })
 }
 
-fn process(entity: &mut Entity, actions: impl IntoIterator<Item = Wanted>) -> Outcome {
+fn process(entity: &mut ValueEntity, actions: impl IntoIterator<Item = Wanted>) -> ValueOutcome {
     entity.handle("Process", &request(actions)).unwrap()
 }
 
@@ -60,8 +60,8 @@ fn persisted(value: &str) -> Any {
     })
 }
 
-fn updated(value: &str) -> Option<Change> {
-    Some(Change::Update(persisted(value)))
+fn updated(value: &str) -> Option<ValueChange> {
+    Some(ValueChange::Update(persisted(value)))
 }
 
 fn replied(message: &str) -> Action {
@@ -93,7 +93,7 @@ fn the_last_change_is_the_one_that_counts() {
     let outcome = process(&mut entity, [update("three"), delete()]);
     assert_eq!(
         (outcome.change, outcome.action),
-        (Some(Change::Delete), replied(""))
+        (Some(ValueChange::Delete), replied(""))
     );
     assert_eq!(entity, model());
 }
@@ -102,7 +102,7 @@ fn the_last_change_is_the_one_that_counts() {
 fn what_is_not_stored_is_deleted_all_the_same() {
     assert_eq!(
         process(&mut model(), [delete()]).change,
-        Some(Change::Delete)
+        Some(ValueChange::Delete)
     );
 }
 
@@ -122,7 +122,7 @@ fn a_failure_leaves_nothing() {
         fail("no"),
         delete(),
     ];
-    let failed = Outcome::of(Action::Failure("no".to_owned()));
+    let failed = ValueOutcome::of(Action::Failure("no".to_owned()));
     assert_eq!(process(&mut entity, actions), failed);
     assert_eq!(entity.state(), "one");
 }
@@ -180,14 +180,14 @@ fn the_other_services_answer_everything_alike() {
         services::VALUE_ENTITY_TWO,
         services::VALUE_ENTITY_CONFIGURED,
     ] {
-        let mut entity = Entity::new(service.name).unwrap();
+        let mut entity = ValueEntity::new(service.name).unwrap();
         let outcome = entity
             .handle("Call", &request([update("A"), fail("no")]))
             .unwrap();
-        assert_eq!(outcome, Outcome::of(replied("")));
+        assert_eq!(outcome, ValueOutcome::of(replied("")));
         assert!(entity.restore(&persisted("A")).is_err());
     }
-    assert_eq!(Entity::new(services::EVENT_SOURCED_MODEL.name), None);
+    assert_eq!(ValueEntity::new(services::EVENT_SOURCED_MODEL.name), None);
 }
 
 #[test]
@@ -239,8 +239,8 @@ proptest! {
             prop_assert_eq!(&process(&mut activated, actions), &outcome);
             let mut followed = kept.clone();
             match &outcome.change {
-                Some(Change::Update(value)) => stored = Some(value.clone()),
-                Some(Change::Delete) => stored = None,
+                Some(ValueChange::Update(value)) => stored = Some(value.clone()),
+                Some(ValueChange::Delete) => stored = None,
                 None => {}
             }
             if let Some(change) = &outcome.change {

@@ -1,6 +1,6 @@
 //! Calls and what is answered to them.
 
-use super::super::keys::{self, Kind};
+use super::super::keys::{self, KeyKind};
 use super::super::{Answer, Call, Stream, StreamLine, message};
 use super::Reader;
 use super::kind::{head_span, is_answer, list, misfit, truth};
@@ -22,7 +22,7 @@ impl Reader<'_> {
         }
         let then = node
             .get("then")
-            .filter(|step| misfit(step, Kind::Step).is_none());
+            .filter(|step| misfit(step, KeyKind::Step).is_none());
         Call {
             span: head_span(node),
             target: target.as_text().unwrap_or_default().to_owned(),

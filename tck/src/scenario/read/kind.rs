@@ -1,6 +1,6 @@
 //! What stands where: the first look at a value, before it is read.
 
-use super::super::keys::{self, FormDoc, Kind};
+use super::super::keys::{self, FormDoc, KeyKind};
 use super::super::message;
 use crate::party::Party;
 use crate::yaml::source::allowed;
@@ -9,34 +9,34 @@ use crate::yaml::{Node, Span, Value};
 pub(super) type Misfit = (&'static str, Option<String>);
 
 /// What is wrong with what stands under a key of this kind, at first sight.
-pub(super) fn misfit(node: &Node, kind: Kind) -> Option<Misfit> {
+pub(super) fn misfit(node: &Node, kind: KeyKind) -> Option<Misfit> {
     let expected = |fits: bool, what| (!fits).then_some((what, None));
     let scalar = node.as_text().is_some();
     let word = |words: &[&str]| node.as_text().is_some_and(|text| words.contains(&text));
     let map = matches!(node.value, Value::Map(_));
     let is_list = matches!(node.value, Value::List(_));
     match kind {
-        Kind::Text => expected(scalar, "a text"),
-        Kind::Word(words) => {
+        KeyKind::Text => expected(scalar, "a text"),
+        KeyKind::Word(words) => {
             let help = Some(allowed(
                 node.as_text().unwrap_or_default(),
                 words.iter().copied(),
             ));
             (!word(words)).then_some(("one of a few words", help))
         }
-        Kind::Truth => expected(matches!(node.value, Value::Bool(_)), "true or false"),
-        Kind::Pattern => expected(scalar || node.operator().is_some(), "a text or an operator"),
-        Kind::Hex => {
+        KeyKind::Truth => expected(matches!(node.value, Value::Bool(_)), "true or false"),
+        KeyKind::Pattern => expected(scalar || node.operator().is_some(), "a text or an operator"),
+        KeyKind::Hex => {
             let fits = node.as_text().and_then(message::hex_bytes).is_some();
             expected(fits, "an even number of hexadecimal digits")
         }
-        Kind::Names => {
+        KeyKind::Names => {
             let all = node
                 .items()
                 .is_some_and(|items| items.iter().all(|item| item.as_text().is_some()));
             expected(scalar || all, "a name or a list of names")
         }
-        Kind::NamesOf(names) => {
+        KeyKind::NamesOf(names) => {
             let alone = std::slice::from_ref(node);
             let wrong = node
                 .items()
@@ -46,23 +46,23 @@ pub(super) fn misfit(node: &Node, kind: Kind) -> Option<Misfit> {
             let help = allowed(wrong.as_text().unwrap_or_default(), names.iter().copied());
             Some(("some of a few names", Some(help)))
         }
-        Kind::Message(words) => {
+        KeyKind::Message(words) => {
             expected(map || word(words) || node.operator().is_some(), "a message")
         }
-        Kind::Messages => expected(is_list || node.operator().is_some(), "a list of messages"),
-        Kind::Metadata => expected(map, "a map of names and values"),
-        Kind::Scenarios | Kind::Steps | Kind::Branches | Kind::NestedList => {
+        KeyKind::Messages => expected(is_list || node.operator().is_some(), "a list of messages"),
+        KeyKind::Metadata => expected(map, "a map of names and values"),
+        KeyKind::Scenarios | KeyKind::Steps | KeyKind::Branches | KeyKind::NestedList => {
             expected(is_list, "a list")
         }
-        Kind::Lines => expected(is_list || node.operator().is_some(), "a list"),
-        Kind::Step => expected(map || matches!(node.value, Value::Text(_)), "a step"),
-        Kind::Nested => expected(map, "a call"),
-        Kind::Raw => {
+        KeyKind::Lines => expected(is_list || node.operator().is_some(), "a list"),
+        KeyKind::Step => expected(map || matches!(node.value, Value::Text(_)), "a step"),
+        KeyKind::Nested => expected(map, "a call"),
+        KeyKind::Raw => {
             let words = allowed("", keys::RAW.iter().map(|(word, _)| *word));
             let fits = map || matches!(node.value, Value::Text(_));
             (!fits).then_some(("a message as a map, or a word", Some(words)))
         }
-        Kind::Clients => expected(
+        KeyKind::Clients => expected(
             clients(node).is_some(),
             "{ clients: 8 } with 1 to 1000 of them",
         ),
