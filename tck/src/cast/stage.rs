@@ -115,7 +115,7 @@ impl TestedParty {
     }
 
     /// The last lines that its process printed.
-    pub async fn last_words(&self, lines: usize) -> Vec<String> {
+    pub async fn log_tail(&self, lines: usize) -> Vec<String> {
         match &self.process {
             Some(process) => process.lock().await.log_tail(lines),
             None => Vec::new(),
@@ -196,11 +196,11 @@ impl Stage {
     }
 
     /// The last lines that the subjects printed.
-    pub async fn last_words(&self, lines: usize) -> Vec<String> {
+    pub async fn log_tail(&self, lines: usize) -> Vec<String> {
         let mut words = Vec::new();
         for (name, subject) in [("function", &self.function), ("proxy", &self.proxy)] {
             if let Some(subject) = subject {
-                let said = subject.last_words(lines).await;
+                let said = subject.log_tail(lines).await;
                 words.extend(said.into_iter().map(|line| format!("{name}: {line}")));
             }
         }

@@ -26,7 +26,7 @@ pub async fn answer(mut called: IncomingCall, seen: Vec<Event>) {
         let (answers, over) = match event {
             Event::Message(bytes) => match session.receive(&bytes) {
                 Ok(answers) => (answers, false),
-                Err(reason) => return called.sender.end(3, &reason).await,
+                Err(error) => return called.sender.end(3, &error.to_string()).await,
             },
             Event::HalfClose => (session.half_closed(), true),
             _ => return,
@@ -38,6 +38,19 @@ pub async fn answer(mut called: IncomingCall, seen: Vec<Event>) {
             return called.sender.end(0, "").await;
         }
     }
+}
+
+/// Why the stub ends a call.
+#[derive(Debug, thiserror::Error)]
+enum StubError {
+    #[error("the kit has no model of {0}")]
+    NoModel(String),
+    #[error("the model has no answer to {0}")]
+    NoAnswer(String),
+    #[error("not expected here: {0:?}")]
+    Unexpected(Box<FromProxy>),
+    #[error("not an ActionCommand")]
+    NoCommand,
 }
 
 /// One call as the model's function holds it.
@@ -53,13 +66,12 @@ impl StubCall {
         action.or_else(|| Some(StubCall::Entity(EntityType::of_path(path)?, None)))
     }
 
-    fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, StubError> {
         match self {
             StubCall::Entity(entity_type, entity) => {
                 match (protocol::read_in(*entity_type, bytes), entity) {
                     (FromProxy::Init { service, state, .. }, entity @ None) => {
-                        let mut fresh = Entity::new(&service)
-                            .ok_or_else(|| format!("the kit has no model of {service}"))?;
+                        let mut fresh = Entity::new(&service).ok_or(StubError::NoModel(service))?;
                         fresh.begin(&state);
                         *entity = Some(fresh);
                         Ok(Vec::new())
@@ -70,19 +82,19 @@ impl StubCall {
                     }
                     (FromProxy::Command(command), Some(entity)) => {
                         let payload = command.payload.unwrap_or_default();
-                        let reply = entity.handle(&command.name, &payload).ok_or_else(|| {
-                            format!("the model has no answer to {}", command.name)
-                        })?;
+                        let reply = entity
+                            .handle(&command.name, &payload)
+                            .ok_or(StubError::NoAnswer(command.name))?;
                         Ok(encoded(*entity_type, [reply.to_command(command.id)]))
                     }
-                    (message, _) => Err(format!("not expected here: {message:?}")),
+                    (message, _) => Err(StubError::Unexpected(Box::new(message))),
                 }
             }
             StubCall::Action(kind, command, requests) => {
                 let (FromProxy::Command(message) | FromProxy::Request(message)) =
                     protocol::read_in(EntityType::Action, bytes)
                 else {
-                    return Err("not an ActionCommand".to_owned());
+                    return Err(StubError::NoCommand);
                 };
                 let payload = message.payload.clone();
                 let command = command.get_or_insert(message);

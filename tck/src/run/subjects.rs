@@ -112,7 +112,7 @@ async fn discover(function: &TestedParty, patience: Duration) -> Result<EntitySp
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("discover is not answered within {patience:?}"),
     };
-    let words = function.last_words(20).await;
+    let words = function.log_tail(20).await;
     let words = if words.is_empty() {
         String::new()
     } else {

@@ -232,7 +232,7 @@ async fn log_tail(stage: &Stage) -> Vec<String> {
     let here = std::env::current_dir()
         .map(|path| format!("{}/", path.display()))
         .unwrap_or_default();
-    let lines = stage.last_words(20).await.into_iter();
+    let lines = stage.log_tail(20).await.into_iter();
     lines.map(|line| line.replace(&here, "")).collect()
 }
 
