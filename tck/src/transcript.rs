@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod file;
+pub mod notation;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod text;
