@@ -216,7 +216,7 @@ pub(super) fn fence_call(
 /// Headers as a chart writes them: a name may have several values.
 pub(super) fn metadata(node: Option<&Node>) -> Vec<(String, String)> {
     let entries = node.and_then(Node::entries).unwrap_or_default();
-    let named = |(key, value): &(crate::yaml::node::Key, Node)| {
+    let named = |(key, value): &(crate::yaml::node::NodeKey, Node)| {
         let values = value
             .items()
             .unwrap_or(std::slice::from_ref(value))
