@@ -5,7 +5,8 @@
 
 pub mod decode;
 pub mod file;
-pub mod notation;
+#[cfg(test)]
+pub(crate) mod notation;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod text;

@@ -7,13 +7,13 @@ mod case;
 mod edit;
 mod mutation;
 
-use case::Case;
+use case::WrittenCase;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
 /// All files of the folder. They are read when the tests run: a case can be tried without compiling anything.
-fn cases() -> Vec<Case> {
+fn cases() -> Vec<WrittenCase> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/judge/cases");
     let files = std::fs::read_dir(folder).unwrap();
     let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();

@@ -10,10 +10,11 @@ use super::{Act, Play};
 use crate::party::{Party, Role};
 use crate::scenario::Scenario;
 use crate::scenario::message::Bindings;
-use crate::script::{Script, choice, expand};
+use crate::script::choice::{self, Choice};
+use crate::script::{Script, expand};
 use crate::transcript::{Entry, Hop, Lost, StreamId, Transcript, What};
-use function::Function;
-use proxy::Proxy;
+use function::SimulatedFunction;
+use proxy::SimulatedProxy;
 use std::sync::Arc;
 
 /// More entries than any scenario of a test makes.
@@ -49,11 +50,11 @@ pub(crate) fn scripts(scenario: &Arc<Scenario>, role: Role) -> Vec<Arc<Script>> 
     {
         return Vec::new();
     }
-    let choices = 0..choice::choices(scenario, role);
-    choices
-        .filter_map(|choice| expand::expand(scenario, role, choice, bindings(scenario)).ok())
-        .map(Arc::new)
-        .collect()
+    let script = |choice: Choice| {
+        expand::expand(scenario, role, choice.alternative, bindings(scenario)).ok()
+    };
+    let choices = choice::choices(scenario, role).into_iter();
+    choices.filter_map(script).map(Arc::new).collect()
 }
 
 /// Plays a script to its end, or to where nobody knows how to go on: that is a deadline.
@@ -63,8 +64,8 @@ pub(crate) fn simulate(script: &Arc<Script>) -> Transcript {
         entries: Vec::new(),
         now: 0,
         streams: 0,
-        function: Function::default(),
-        proxy: Proxy::default(),
+        function: SimulatedFunction::default(),
+        proxy: SimulatedProxy::default(),
     };
     simulation.run();
     Transcript {
@@ -80,8 +81,8 @@ struct Simulation {
     entries: Vec<Entry>,
     now: u64,
     streams: u32,
-    function: Function,
-    proxy: Proxy,
+    function: SimulatedFunction,
+    proxy: SimulatedProxy,
 }
 
 impl Simulation {
@@ -138,66 +139,67 @@ impl Simulation {
 
     /// What the cast does, and records, without a wire.
     fn act(&mut self, act: Act) {
-        let hop = |from| match from {
+        if let Act::Open {
+            from,
+            hop,
+            path,
+            metadata,
+        } = act
+        {
+            let stream = self.stream();
+            let what = What::Open { path, metadata };
+            return self.record(Some(hop), Some(stream), from, true, what);
+        }
+        let (stream, from, what) = act_on_stream(act);
+        let hop = stream.map(|_| match from {
             Party::Client => Hop::Front,
-            _ => Hop::Back,
-        };
-        let (hop, stream, from, what) = match act {
-            Act::Open {
-                from,
-                hop,
-                path,
-                metadata,
-            } => {
-                let stream = self.stream();
-                (Some(hop), Some(stream), from, What::Open { path, metadata })
-            }
-            Act::Send {
-                from,
-                stream,
-                bytes,
-            } => (Some(hop(from)), Some(stream), from, What::Message { bytes }),
-            Act::HalfClose { from, stream } => {
-                (Some(hop(from)), Some(stream), from, What::HalfClose)
-            }
-            Act::End {
-                stream,
-                code,
-                message,
-            } => {
-                let what = What::End {
-                    code,
-                    message,
-                    trailers: true,
-                };
-                (Some(Hop::Back), Some(stream), Party::Function, what)
-            }
-            Act::Reset { from, stream } => {
-                let what = match from {
-                    Party::Function => What::End {
-                        code: 1,
-                        message: "reset by the kit".to_owned(),
-                        trailers: false,
-                    },
-                    _ => What::Cancel,
-                };
-                (Some(hop(from)), Some(stream), from, what)
-            }
-            Act::Fault {
-                from,
-                stream,
-                fault,
-            } => {
-                let what = What::Fault {
-                    what_broke: fault.to_string(),
-                    lost: Lost::Stream,
-                };
-                (Some(hop(from)), Some(stream), from, what)
-            }
-            Act::Kill(party) => (None, None, party, What::Killed),
-            Act::Start(party) => (None, None, party, What::Started),
-        };
+            Party::Proxy | Party::Function => Hop::Back,
+        });
         self.record(hop, stream, from, true, what);
+    }
+}
+
+/// An act but for the opening of a stream, as its entry.
+fn act_on_stream(act: Act) -> (Option<StreamId>, Party, What) {
+    let end = |code, message: &str, trailers| What::End {
+        code,
+        message: message.to_owned(),
+        trailers,
+    };
+    match act {
+        Act::Send {
+            from,
+            stream,
+            bytes,
+        } => (Some(stream), from, What::Message { bytes }),
+        Act::End {
+            stream,
+            code,
+            message,
+        } => (Some(stream), Party::Function, end(code, &message, true)),
+        Act::Reset {
+            from: Party::Function,
+            stream,
+        } => {
+            let what = end(1, "reset by the kit", false);
+            (Some(stream), Party::Function, what)
+        }
+        Act::Reset { from, stream } => (Some(stream), from, What::Cancel),
+        Act::Fault {
+            from,
+            stream,
+            fault,
+        } => {
+            let what = What::Fault {
+                what_broke: fault.to_string(),
+                lost: Lost::Stream,
+            };
+            (Some(stream), from, what)
+        }
+        Act::Kill(party) => (None, party, What::Killed),
+        Act::Start(party) => (None, party, What::Started),
+        Act::HalfClose { from, stream } => (Some(stream), from, What::HalfClose),
+        Act::Open { .. } => unreachable!("it has no stream yet"),
     }
 }
 

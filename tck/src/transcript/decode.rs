@@ -13,7 +13,8 @@ const LONG: usize = 280;
 #[derive(Debug)]
 pub struct Decoder<'a> {
     methods: BTreeMap<StreamId, MethodDescriptor>,
-    package: &'a str,
+    /// Where short type names are looked up.
+    pub(super) package: &'a str,
 }
 
 impl Decoder<'_> {
@@ -36,11 +37,6 @@ impl Decoder<'_> {
         {
             self.methods.insert(stream, method);
         }
-    }
-
-    /// Where short type names are looked up.
-    pub(super) fn package(&self) -> &str {
-        self.package
     }
 
     /// One line; what can't be decoded is told by its size.

@@ -24,7 +24,7 @@ mod read;
 mod write;
 
 pub use read::{read, read_entries};
-pub use write::{write, write_entry};
+pub use write::write;
 
 use super::{Lost, What};
 use crate::party::{Party, Role};

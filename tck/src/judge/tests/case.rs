@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) struct Case {
+pub(super) struct WrittenCase {
     /// The chapter.
     pub file: String,
     pub title: String,
@@ -45,13 +45,13 @@ pub(super) struct Judged {
 }
 
 /// The cases of a file.
-pub(super) fn read(path: &Path) -> Vec<Result<Case, String>> {
+pub(super) fn read(path: &Path) -> Vec<Result<WrittenCase, String>> {
     let source = Source::read(path).unwrap_or_else(|error| panic!("{error}"));
     let file = path.file_stem().unwrap_or_default().to_string_lossy();
     let node = tree::read(&Arc::new(source)).unwrap_or_else(|error| panic!("{error}"));
     let all = node.get("cases").and_then(Node::items).unwrap_or_default();
     all.iter()
-        .map(|case| Case::read(&file, &node, case))
+        .map(|case| WrittenCase::read(&file, &node, case))
         .collect()
 }
 
@@ -77,8 +77,8 @@ const KEYS: [&str; 14] = [
     "because",
 ];
 
-impl Case {
-    fn read(file: &str, defaults: &Node, node: &Node) -> Result<Case, String> {
+impl WrittenCase {
+    fn read(file: &str, defaults: &Node, node: &Node) -> Result<WrittenCase, String> {
         let title = text(node, "title").unwrap_or_default().to_owned();
         let wrong = |problem: String| format!("{file}: {title}: {problem}");
         let known = |key: &&str| KEYS.contains(key);
@@ -99,7 +99,7 @@ impl Case {
         let expected = node
             .get("finds")
             .ok_or_else(|| wrong("what does the judge find?".to_owned()))?;
-        Ok(Case {
+        Ok(WrittenCase {
             file: file.to_owned(),
             expected: Expected::read(expected),
             at: text(node, "at").map(str::to_owned),
@@ -170,7 +170,7 @@ impl Case {
 
 impl Judged {
     /// The first finding is where and what the case says.
-    pub fn shows(&self, case: &Case) -> bool {
+    pub fn shows(&self, case: &WrittenCase) -> bool {
         let contains = |text: Option<String>, wanted: &Option<String>| match (text, wanted) {
             (_, None) => true,
             (Some(text), Some(wanted)) => text.contains(wanted.as_str()),

@@ -1,8 +1,10 @@
 //! The model as a function under test: what it answers to each entry.
 
-use crate::model::action::{Method, Outcome};
-use crate::model::session::{Session, Stateful, Step};
-use crate::model::{ModelError, event_sourced, spec, value_entity};
+use crate::model::action::{ActionOutcome, Method};
+use crate::model::event_sourced::EventSourcedEntity;
+use crate::model::session::{Session, SessionStep, Stateful};
+use crate::model::value_entity::ValueEntity;
+use crate::model::{ModelError, spec};
 use crate::party::Party;
 use crate::protocol::{self, EntityType, Kind};
 use crate::transcript::{Entry, Hop, StreamId, What};
@@ -13,15 +15,15 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// A function without a network.
 #[derive(Default)]
-pub(super) struct Function {
+pub(super) struct SimulatedFunction {
     streams: BTreeMap<StreamId, Served>,
     answers: VecDeque<(StreamId, What)>,
 }
 
 /// One call of the function.
 enum Served {
-    EventSourced(Session<event_sourced::Entity>),
-    Value(Session<value_entity::Entity>),
+    EventSourced(Session<EventSourcedEntity>),
+    Value(Session<ValueEntity>),
     Action(Answering),
     Discover,
     Report,
@@ -33,10 +35,10 @@ struct Answering {
     kind: Kind,
     method: Option<Method>,
     /// Of a method with one answer: what it is so far.
-    outcome: Outcome,
+    outcome: ActionOutcome,
 }
 
-impl Function {
+impl SimulatedFunction {
     /// What it sends next.
     pub fn next(&mut self) -> Option<(StreamId, What)> {
         self.answers.pop_front()
@@ -129,12 +131,12 @@ impl Function {
             Err(error) => session.unreadable(&error.to_string()),
         };
         match step {
-            Step::Wait => true,
-            Step::Send(out) => {
+            SessionStep::Wait => true,
+            SessionStep::Send(out) => {
                 self.send(stream, &out);
                 true
             }
-            Step::Fail(out) => {
+            SessionStep::Fail(out) => {
                 self.send(stream, &out);
                 self.end(stream, None);
                 false
@@ -170,7 +172,7 @@ impl Served {
 
 impl Answering {
     /// What it answers at once; the one answer of other methods waits for the half-close.
-    fn request(&mut self, bytes: &Bytes) -> Result<Vec<Outcome>, ModelError> {
+    fn request(&mut self, bytes: &Bytes) -> Result<Vec<ActionOutcome>, ModelError> {
         let command = ActionCommand::decode(bytes.clone()).unwrap_or_default();
         let (method, named) = match self.method {
             Some(method) => (method, false),

@@ -21,7 +21,7 @@ const DEADLINE: u64 = 60_000_000;
 
 /// What it knows beside the play.
 #[derive(Default)]
-pub(super) struct Proxy {
+pub(super) struct SimulatedProxy {
     stored: BTreeMap<Key, Stored>,
     /// Entries of the function that it has taken note of.
     read: usize,
@@ -34,16 +34,16 @@ pub(super) struct Proxy {
 }
 
 /// What a client gets.
-struct Outcome {
+struct Returned {
     headers: Vec<(String, String)>,
     message: Option<Bytes>,
     code: i32,
     text: String,
 }
 
-impl Outcome {
-    fn status(code: i32, text: impl Into<String>) -> Outcome {
-        Outcome {
+impl Returned {
+    fn status(code: i32, text: impl Into<String>) -> Returned {
+        Returned {
             headers: Vec::new(),
             message: None,
             code,
@@ -51,10 +51,10 @@ impl Outcome {
         }
     }
 
-    fn message(bytes: Bytes) -> Outcome {
-        Outcome {
+    fn message(bytes: Bytes) -> Returned {
+        Returned {
             message: Some(bytes),
-            ..Outcome::status(0, "")
+            ..Returned::status(0, "")
         }
     }
 }
@@ -373,7 +373,7 @@ impl Simulation {
         true
     }
 
-    fn outcome(&self, script: &Script, call: usize) -> Outcome {
+    fn outcome(&self, script: &Script, call: usize) -> Returned {
         let plan = &script.calls[call];
         let answer = self.answer(script, call);
         let written = plan.returns_written || plan.kind.streams_out();
@@ -390,16 +390,16 @@ impl Simulation {
         call: usize,
         returns: &Returns,
         answer: Option<Reply>,
-    ) -> Outcome {
+    ) -> Returned {
         match returns {
             Returns::Either(options) => match options.first() {
                 Some(first) => self.as_written(script, call, first, answer),
-                None => Outcome::status(UNKNOWN, ""),
+                None => Returned::status(UNKNOWN, ""),
             },
             Returns::Status { codes, message } => {
                 let text = message.as_ref().map(|text| self.text(script, text));
                 let code = codes.first().copied().unwrap_or(UNKNOWN);
-                Outcome::status(code, text.unwrap_or_default())
+                Returned::status(code, text.unwrap_or_default())
             }
             Returns::Message(node) => match answer {
                 Some(reply) if reply.failure().is_none() => passed_on(reply),
@@ -407,19 +407,19 @@ impl Simulation {
             },
             Returns::Anything | Returns::Model => match answer {
                 Some(reply) => passed_on(reply),
-                None => Outcome::status(UNKNOWN, ""),
+                None => Returned::status(UNKNOWN, ""),
             },
         }
     }
 
-    fn built(&self, script: &Script, call: usize, node: &Node) -> Outcome {
+    fn built(&self, script: &Script, call: usize, node: &Node) -> Returned {
         let scope = Scope {
             package: &script.package,
             bindings: &script.bindings,
         };
         let output = script.calls[call].output.as_ref();
         let built = output.and_then(|output| message::build(node, output, &scope).ok());
-        Outcome::message(
+        Returned::message(
             built
                 .map(|message| message.encode_to_vec())
                 .unwrap_or_default()
@@ -440,14 +440,14 @@ fn is_whole(reply: &Reply) -> bool {
     reply.action.is_some() && !lacks
 }
 
-fn passed_on(reply: Reply) -> Outcome {
+fn passed_on(reply: Reply) -> Returned {
     match reply.action {
-        Some(Action::Reply(reply)) => Outcome {
+        Some(Action::Reply(reply)) => Returned {
             headers: headers(&reply),
-            ..Outcome::message(reply.payload.unwrap_or_default().value.into())
+            ..Returned::message(reply.payload.unwrap_or_default().value.into())
         },
-        Some(Action::Failure(failure)) => Outcome::status(UNKNOWN, failure.description),
-        Some(Action::Forward(_)) | None => Outcome::status(UNKNOWN, "no reply"),
+        Some(Action::Failure(failure)) => Returned::status(UNKNOWN, failure.description),
+        Some(Action::Forward(_)) | None => Returned::status(UNKNOWN, "no reply"),
     }
 }
 

@@ -38,7 +38,7 @@ pub fn read(text: &str, package: &str) -> Result<Transcript, NotationError> {
         cursor.end()?;
     }
     let names = bindings.clone().into_iter().collect();
-    let entries = Reader::new(role, package, &names).entries(lines)?;
+    let entries = LineReader::new(role, package, &names).entries(lines)?;
     Ok(Transcript {
         scenario,
         role,
@@ -57,7 +57,7 @@ pub fn read_entries(
     package: &str,
     bindings: &Bindings,
 ) -> Result<Vec<Entry>, NotationError> {
-    Reader::new(role, package, bindings).entries(numbered(text))
+    LineReader::new(role, package, bindings).entries(numbered(text))
 }
 
 /// The lines that say something, with their numbers.
@@ -66,16 +66,16 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines()).filter(move |(_, line)| says(line))
 }
 
-struct Reader<'a> {
+struct LineReader<'a> {
     role: Role,
     bindings: &'a Bindings,
     /// Knows of each stream what its messages are.
     decoder: Decoder<'a>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(role: Role, package: &'a str, bindings: &'a Bindings) -> Reader<'a> {
-        Reader {
+impl<'a> LineReader<'a> {
+    fn new(role: Role, package: &'a str, bindings: &'a Bindings) -> LineReader<'a> {
+        LineReader {
             role,
             bindings,
             decoder: Decoder::new(&[], package),
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
             return Err(cursor.wrong_at(0, problem));
         };
         let scope = Scope {
-            package: self.decoder.package(),
+            package: self.decoder.package,
             bindings: self.bindings,
         };
         let text = cursor.rest();

@@ -33,7 +33,7 @@ pub fn write(transcript: &Transcript, package: &str) -> String {
 }
 
 /// One entry, without its time.
-pub fn write_entry(entry: &Entry, role: Role, decoder: &Decoder<'_>) -> String {
+fn write_entry(entry: &Entry, role: Role, decoder: &Decoder<'_>) -> String {
     let mut out = String::new();
     match (by_kit(entry.from, role, &entry.what), entry.by_kit) {
         (false, true) => out.push('*'),
@@ -76,10 +76,10 @@ fn tree(entry: &Entry, decoder: &Decoder<'_>) -> Option<String> {
     };
     let descriptor = decoder.descriptor(entry)?;
     let decoded = DynamicMessage::decode(descriptor.clone(), bytes.clone()).ok()?;
-    let text = message::flow(&message::to_node(&decoded, decoder.package()));
+    let text = message::flow(&message::to_node(&decoded, decoder.package));
     let bindings = message::Bindings::new();
     let scope = message::Scope {
-        package: decoder.package(),
+        package: decoder.package,
         bindings: &bindings,
     };
     let again = built(&text, &descriptor, &scope).ok()?;
