@@ -222,9 +222,9 @@ impl Plan {
 fn plan(options: &RunOptions, role: Role, stages: &Stages) -> Plan {
     let mut plan = Plan::default();
     for scenario in &options.scenarios {
-        for choice in choice::choices(scenario, role) {
+        for instance in choice::instances(scenario, role) {
             let task =
-                Task::new(scenario, role, choice.alternative, choice.name).and_then(|task| {
+                Task::new(scenario, role, instance.alternative, instance.name).and_then(|task| {
                     let applicable = stages.applicable(&options.system, task);
                     applicable.inspect_err(|lacking| {
                         plan.lacking.get_or_insert_with(|| lacking.to_string());
