@@ -46,6 +46,22 @@ impl Door {
         let instance = instance.map_or(String::new(), |instance| format!("[{instance}]"));
         format!("{scenario}{door}{instance}")
     }
+
+    /// The parts of such a name: the scenario's name, the door and the instance. A door that is none is taken for a part
+    /// of the scenario's name.
+    pub fn parts(full_name: &str) -> (&str, Door, Option<&str>) {
+        let (name, instance) = full_name
+            .strip_suffix(']')
+            .and_then(|name| name.split_once('['))
+            .map_or((full_name, None), |(name, instance)| (name, Some(instance)));
+        let named = name.rsplit_once('@').and_then(|(scenario, door)| {
+            let all = Door::ALL.into_iter();
+            all.map(|known| (scenario, known))
+                .find(|(_, known)| known.to_string() == door)
+        });
+        let (scenario, door) = named.unwrap_or((name, Door::Grpc));
+        (scenario, door, instance)
+    }
 }
 
 impl fmt::Display for Door {
@@ -67,5 +83,16 @@ mod tests {
             Door::default().full_name("a/b", Some("restart=true")),
             "a/b[restart=true]"
         );
+    }
+
+    #[test]
+    fn a_name_has_the_parts_that_it_was_made_of() {
+        for door in Door::ALL {
+            for instance in [None, Some("restart=true")] {
+                let name = door.full_name("a/b", instance);
+                assert_eq!(Door::parts(&name), ("a/b", door, instance), "{name}");
+            }
+        }
+        assert_eq!(Door::parts("a/b@moon"), ("a/b@moon", Door::Grpc, None));
     }
 }

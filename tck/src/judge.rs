@@ -87,3 +87,6 @@ pub fn judge(script: &Arc<Script>, transcript: &Transcript) -> Judgement {
     stopped::check(&mut collector);
     collector.conclude()
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,7 @@ pub struct Mutant {
     pub span: Span,
 }
 
-/// The way a message goes.
+/// From whom to whom a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// client ▶ proxy.
@@ -63,7 +63,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// It is the way from the caller to the called.
+    /// It is from the caller to the callee.
     pub fn is_call(self) -> bool {
         matches!(self, Direction::ClientToProxy | Direction::ProxyToFunction)
     }
@@ -77,7 +77,7 @@ impl Direction {
 /// What a rule waits for, and what it does then.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// The way.
+    /// In which direction.
     pub on: Direction,
     /// What passes.
     pub when: When,
@@ -116,7 +116,7 @@ pub enum RuleAction {
     Repeat,
     /// Fields get other values.
     Set(Vec<Assignment>),
-    /// It arrives after the next message on its way.
+    /// It arrives after the next message of its direction.
     Swap,
     /// This message arrives before it.
     Before(Node),
@@ -154,7 +154,7 @@ pub enum Passing {
     End(i32, String),
     /// The stream is reset.
     Reset,
-    /// To the caller, against the way.
+    /// To the caller, against the direction.
     Back(Bytes),
 }
 

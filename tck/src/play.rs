@@ -12,6 +12,8 @@ mod draft;
 mod issue;
 mod observe;
 mod own;
+#[cfg(test)]
+pub(crate) mod simulation;
 mod stream;
 
 pub use draft::Act;

@@ -243,10 +243,10 @@ impl System {
                 .iter()
                 .find(|name| !allowed().any(|known| known == name))
             {
-                let told = TOLD.contains(&wrong.as_str());
-                let message = match told {
-                    true => format!("{wrong} is not declared; the kit can tell"),
-                    false => format!("there is no feature {wrong}"),
+                let message = if TOLD.contains(&wrong.as_str()) {
+                    format!("{wrong} is not declared; the kit can tell")
+                } else {
+                    format!("there is no feature {wrong}")
                 };
                 let known = allowed().copied().collect::<Vec<_>>().join(", ");
                 let help = format!("features: {known}");

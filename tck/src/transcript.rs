@@ -6,6 +6,8 @@
 pub mod decode;
 pub mod file;
 #[cfg(test)]
+pub(crate) mod notation;
+#[cfg(test)]
 pub(crate) mod samples;
 pub mod text;
 

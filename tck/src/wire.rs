@@ -32,7 +32,7 @@ pub enum Event {
     Headers(Metadata),
     /// One message.
     Message(Bytes),
-    /// The caller is done (called side only).
+    /// The caller is done (callees only).
     HalfClose,
     /// The call is over.
     End(Status),

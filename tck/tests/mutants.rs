@@ -2,7 +2,7 @@
 
 use cloudstate_tck::mutant::Mutant;
 use cloudstate_tck::party::Party;
-use cloudstate_tck::run::{self, Fate};
+use cloudstate_tck::run::{self, MutantResult};
 use cloudstate_tck::scenario::read;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn every_broken_function_is_caught_under_the_right_name() {
         .unwrap();
     let alive: Vec<String> = fates
         .iter()
-        .filter(|(_, fate)| !matches!(fate, Fate::Killed(_)))
+        .filter(|(_, fate)| !matches!(fate, MutantResult::Killed(_)))
         .map(|(mutant, fate)| format!("{}: {fate:?}", mutant.id))
         .collect();
     assert!(alive.is_empty(), "{alive:#?}");

@@ -150,8 +150,13 @@ impl Dispatcher {
             (protocol::DISCOVER, _) => self.discover(called).await,
             (protocol::REPORT_ERROR, _) => self.report(called).await,
             (_, Some(EntityType::Action)) => self.action(called).await,
-            (_, Some(entity_type)) => self.entity(called, entity_type).await,
-            _ => {
+            (
+                _,
+                Some(
+                    entity_type @ (EntityType::EventSourced | EntityType::Value | EntityType::Crdt),
+                ),
+            ) => self.entity(called, entity_type).await,
+            (_, None) => {
                 called
                     .sender
                     .end(12, "the kit's function doesn't serve this")

@@ -3,11 +3,11 @@
 use crate::mutant::{Direction, Filter, Passing, Rule};
 use crate::system::Port;
 use crate::tasks::Panics;
-use crate::wire::{self, Connection, Event, IncomingCall, Receiver, Sender};
+use crate::wire::{self, Connection, Event, IncomingCall, Metadata, Receiver, Sender};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// A relay, open.
 #[derive(Debug)]
@@ -110,11 +110,16 @@ async fn relay(
         path,
         metadata,
         mut receiver,
-        sender: mut answers,
-        mut begin,
+        sender: answers,
+        begin,
     } = called;
-    let (mut asks, mut answered) = target.call(&path, &metadata);
+    let (asks, mut answered) = target.call(&path, &metadata);
     let (mut there, mut here) = (Filter::new(call, &path), Filter::new(back, &path));
+    let mut ends = Ends {
+        asks,
+        answers,
+        begin,
+    };
     let mut asking = true;
     loop {
         tokio::select! {
@@ -122,44 +127,27 @@ async fn relay(
                 let passing = match event {
                     Event::Message(bytes) => Passing::Message(bytes),
                     Event::HalfClose => { asking = false; Passing::HalfClose }
-                    _ => Passing::Reset,
+                    Event::Headers(_) | Event::End(_) => Passing::Reset,
                 };
-                for passing in there.apply(&rules, passing) {
-                    match passing {
-                        Passing::Message(bytes) => asks.send(bytes).await,
-                        Passing::HalfClose => asks.finish(),
-                        // It answers by itself, without waiting for how the answer from there begins.
-                        Passing::Back(bytes) => {
-                            begin = None;
-                            answers.send(bytes).await;
-                            answers.end(0, "").await;
-                        }
-                        Passing::End(code, text) => {
-                            answers.end(code, &text).await;
-                            return None;
-                        }
-                        Passing::Reset => {
-                            asks.reset().await;
-                            return None;
-                        }
-                    }
+                if ends.ask(there.apply(&rules, passing)).await {
+                    return None;
                 }
             }
             event = answered.next() => {
-                if let (Event::Headers(metadata), Some(begin)) = (&event, begin.take()) {
-                    let _ = begin.send(metadata.clone());
-                }
                 let passing = match event {
+                    Event::Headers(metadata) => {
+                        ends.begin(metadata);
+                        continue;
+                    }
                     Event::Message(bytes) => Passing::Message(bytes),
                     Event::End(status) if status.trailers => Passing::End(status.code, status.message),
                     // The connection goes with it, and the caller's with that.
-                    Event::End(status) if status.lost => return Some(answers),
+                    Event::End(status) if status.lost => return Some(ends.answers),
                     Event::End(_) => Passing::Reset,
-                    _ => continue,
+                    Event::HalfClose => continue,
                 };
                 let end = matches!(passing, Passing::End(..) | Passing::Reset);
-                let passing = here.apply(&rules, passing);
-                if hand_back(&mut answers, passing).await || end {
+                if ends.answer(here.apply(&rules, passing)).await || end {
                     return None;
                 }
             }
@@ -176,21 +164,62 @@ async fn asked(receiver: &mut Receiver, asking: bool) -> Event {
     }
 }
 
-/// `true`: that was the end.
-async fn hand_back(answers: &mut Sender, all: Vec<Passing>) -> bool {
-    for passing in all {
-        match passing {
-            Passing::Message(bytes) | Passing::Back(bytes) => answers.send(bytes).await,
-            Passing::End(code, text) => {
-                answers.end(code, &text).await;
-                return true;
-            }
-            Passing::Reset => {
-                answers.reset().await;
-                return true;
-            }
-            Passing::HalfClose => {}
+/// Where a relay sends: both ends of one call.
+struct Ends {
+    asks: Sender,
+    answers: Sender,
+    /// How the answer begins, until it does.
+    begin: Option<oneshot::Sender<Metadata>>,
+}
+
+impl Ends {
+    fn begin(&mut self, metadata: Metadata) {
+        if let Some(begin) = self.begin.take() {
+            let _ = begin.send(metadata);
         }
     }
-    false
+
+    /// Passes on what the caller sent. `true`: that was the end.
+    async fn ask(&mut self, all: Vec<Passing>) -> bool {
+        for passing in all {
+            match passing {
+                Passing::Message(bytes) => self.asks.send(bytes).await,
+                Passing::HalfClose => self.asks.finish(),
+                // It answers by itself, without waiting for how the answer from there begins.
+                Passing::Back(bytes) => {
+                    self.begin = None;
+                    self.answers.send(bytes).await;
+                    self.answers.end(0, "").await;
+                }
+                Passing::End(code, text) => {
+                    self.answers.end(code, &text).await;
+                    return true;
+                }
+                Passing::Reset => {
+                    self.asks.reset().await;
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Passes on what came back. `true`: that was the end.
+    async fn answer(&mut self, all: Vec<Passing>) -> bool {
+        for passing in all {
+            match passing {
+                Passing::Message(bytes) | Passing::Back(bytes) => self.answers.send(bytes).await,
+                Passing::End(code, text) => {
+                    self.answers.end(code, &text).await;
+                    return true;
+                }
+                Passing::Reset => {
+                    self.answers.reset().await;
+                    return true;
+                }
+                Passing::HalfClose => {}
+            }
+        }
+        false
+    }
 }

@@ -15,9 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+/// What becomes of a party's data when its process is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// It stays.
+    Keeps,
+    /// The folder is emptied.
+    Forgets,
+}
+
 /// One party under test: an address, connections, and perhaps a process.
 #[derive(Debug)]
-pub struct Subject {
+pub struct TestedParty {
     address: SocketAddr,
     /// To a function.
     connection: Mutex<Option<Connection>>,
@@ -26,50 +35,49 @@ pub struct Subject {
     process: Option<Mutex<Managed>>,
     /// Removed when the subject is stopped.
     folder: Option<PathBuf>,
-    /// The folder is emptied when the process is killed.
-    forgets: bool,
+    /// What becomes of that when the process is killed.
+    memory: Memory,
 }
 
-impl Subject {
+impl TestedParty {
     /// A party that somebody else runs.
-    pub fn at(address: SocketAddr) -> Subject {
-        Subject {
+    pub fn at(address: SocketAddr) -> TestedParty {
+        TestedParty {
             address,
             connection: Mutex::default(),
             doors: Mutex::default(),
             process: None,
             folder: None,
-            forgets: false,
+            memory: Memory::Keeps,
         }
     }
 
     /// A party that the kit runs.
-    pub fn managed(process: Managed) -> Subject {
+    pub fn managed(process: Managed) -> TestedParty {
         let address = process.address();
         let process = Some(Mutex::new(process));
-        Subject {
+        TestedParty {
             address,
             connection: Mutex::default(),
             doors: Mutex::default(),
             process,
             folder: None,
-            forgets: false,
+            memory: Memory::Keeps,
         }
     }
 
-    /// A party that the kit runs, called through a relay; its folder goes with it, and `forgets` says whether what is
-    /// in it does so at each kill.
+    /// A party that the kit runs, called through a relay; its folder goes with it.
     pub fn managed_behind(
         process: Managed,
         relay: SocketAddr,
         folder: PathBuf,
-        forgets: bool,
-    ) -> Subject {
-        Subject {
+        memory: Memory,
+    ) -> TestedParty {
+        TestedParty {
             address: relay,
             folder: Some(folder),
-            forgets,
-            ..Subject::managed(process)
+            memory,
+            ..TestedParty::managed(process)
         }
     }
 
@@ -107,7 +115,7 @@ impl Subject {
     }
 
     /// The last lines that its process printed.
-    pub async fn last_words(&self, lines: usize) -> Vec<String> {
+    pub async fn log_tail(&self, lines: usize) -> Vec<String> {
         match &self.process {
             Some(process) => process.lock().await.log_tail(lines),
             None => Vec::new(),
@@ -142,7 +150,7 @@ impl Subject {
         if let Some(process) = &self.process {
             process.lock().await.kill().await;
         }
-        if let (true, Some(folder)) = (self.forgets, &self.folder) {
+        if let (Memory::Forgets, Some(folder)) = (self.memory, &self.folder) {
             let _ = std::fs::remove_dir_all(folder);
             let _ = std::fs::create_dir_all(folder);
         }
@@ -172,9 +180,9 @@ pub enum Until {
 #[derive(Debug, Default)]
 pub struct Stage {
     /// The user function under test, or behind the interceptor.
-    pub function: Option<Subject>,
+    pub function: Option<TestedParty>,
     /// The proxy under test.
-    pub proxy: Option<Subject>,
+    pub proxy: Option<TestedParty>,
     /// Where the kit is the function, or listens in.
     pub endpoint: Option<Endpoint>,
     /// Held by the scenario whose actions' calls carry no id.
@@ -188,11 +196,11 @@ impl Stage {
     }
 
     /// The last lines that the subjects printed.
-    pub async fn last_words(&self, lines: usize) -> Vec<String> {
+    pub async fn log_tail(&self, lines: usize) -> Vec<String> {
         let mut words = Vec::new();
         for (name, subject) in [("function", &self.function), ("proxy", &self.proxy)] {
             if let Some(subject) = subject {
-                let said = subject.last_words(lines).await;
+                let said = subject.log_tail(lines).await;
                 words.extend(said.into_iter().map(|line| format!("{name}: {line}")));
             }
         }
@@ -287,7 +295,7 @@ impl Stage {
         self.endpoint.as_ref().filter(|_| is_kit)
     }
 
-    fn subject(&self, party: Party) -> Option<&Subject> {
+    fn subject(&self, party: Party) -> Option<&TestedParty> {
         match party {
             Party::Proxy => self.proxy.as_ref(),
             Party::Function => self.function.as_ref(),
@@ -296,6 +304,6 @@ impl Stage {
     }
 }
 
-fn existing(subject: Option<&Subject>, party: Party) -> io::Result<&Subject> {
+fn existing(subject: Option<&TestedParty>, party: Party) -> io::Result<&TestedParty> {
     subject.ok_or_else(|| io::Error::other(format!("there is no {party} in this role")))
 }

@@ -11,7 +11,7 @@ use prost_types::Any;
 
 /// Answers what was seen of a call, and then what comes, up to its end.
 pub async fn answer(mut called: IncomingCall, seen: Vec<Event>) {
-    let Some(mut session) = Session::on(&called.path) else {
+    let Some(mut session) = StubCall::on(&called.path) else {
         return called
             .sender
             .end(12, "the kit's function doesn't serve this")
@@ -26,7 +26,7 @@ pub async fn answer(mut called: IncomingCall, seen: Vec<Event>) {
         let (answers, over) = match event {
             Event::Message(bytes) => match session.receive(&bytes) {
                 Ok(answers) => (answers, false),
-                Err(reason) => return called.sender.end(3, &reason).await,
+                Err(error) => return called.sender.end(3, &error.to_string()).await,
             },
             Event::HalfClose => (session.half_closed(), true),
             _ => return,
@@ -40,26 +40,38 @@ pub async fn answer(mut called: IncomingCall, seen: Vec<Event>) {
     }
 }
 
+/// Why the stub ends a call.
+#[derive(Debug, thiserror::Error)]
+enum StubError {
+    #[error("the kit has no model of {0}")]
+    NoModel(String),
+    #[error("the model has no answer to {0}")]
+    NoAnswer(String),
+    #[error("not expected here: {0:?}")]
+    Unexpected(Box<FromProxy>),
+    #[error("not an ActionCommand")]
+    NoCommand,
+}
+
 /// One call as the model's function holds it.
-enum Session {
+enum StubCall {
     Entity(EntityType, Option<Entity>),
     Action(Kind, Option<Command>, Vec<Any>),
 }
 
-impl Session {
-    fn on(path: &str) -> Option<Session> {
+impl StubCall {
+    fn on(path: &str) -> Option<StubCall> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.path() == path);
-        let action = kind.map(|kind| Session::Action(kind, None, Vec::new()));
-        action.or_else(|| Some(Session::Entity(EntityType::of_path(path)?, None)))
+        let action = kind.map(|kind| StubCall::Action(kind, None, Vec::new()));
+        action.or_else(|| Some(StubCall::Entity(EntityType::of_path(path)?, None)))
     }
 
-    fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    fn receive(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, StubError> {
         match self {
-            Session::Entity(entity_type, entity) => {
+            StubCall::Entity(entity_type, entity) => {
                 match (protocol::read_in(*entity_type, bytes), entity) {
                     (FromProxy::Init { service, state, .. }, entity @ None) => {
-                        let mut fresh = Entity::new(&service)
-                            .ok_or_else(|| format!("the kit has no model of {service}"))?;
+                        let mut fresh = Entity::new(&service).ok_or(StubError::NoModel(service))?;
                         fresh.begin(&state);
                         *entity = Some(fresh);
                         Ok(Vec::new())
@@ -70,19 +82,19 @@ impl Session {
                     }
                     (FromProxy::Command(command), Some(entity)) => {
                         let payload = command.payload.unwrap_or_default();
-                        let reply = entity.handle(&command.name, &payload).ok_or_else(|| {
-                            format!("the model has no answer to {}", command.name)
-                        })?;
+                        let reply = entity
+                            .handle(&command.name, &payload)
+                            .ok_or(StubError::NoAnswer(command.name))?;
                         Ok(encoded(*entity_type, [reply.to_command(command.id)]))
                     }
-                    (message, _) => Err(format!("not expected here: {message:?}")),
+                    (message, _) => Err(StubError::Unexpected(Box::new(message))),
                 }
             }
-            Session::Action(kind, command, requests) => {
+            StubCall::Action(kind, command, requests) => {
                 let (FromProxy::Command(message) | FromProxy::Request(message)) =
                     protocol::read_in(EntityType::Action, bytes)
                 else {
-                    return Err("not an ActionCommand".to_owned());
+                    return Err(StubError::NoCommand);
                 };
                 let payload = message.payload.clone();
                 let command = command.get_or_insert(message);
@@ -102,7 +114,7 @@ impl Session {
 
     fn half_closed(&mut self) -> Vec<Vec<u8>> {
         match self {
-            Session::Action(kind, Some(command), requests) if !kind.streams_out() => {
+            StubCall::Action(kind, Some(command), requests) if !kind.streams_out() => {
                 let reply = oracle::answer(&command.service, &command.name, requests);
                 encoded(EntityType::Action, reply)
             }

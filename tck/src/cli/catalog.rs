@@ -3,6 +3,7 @@
 use super::CommandError;
 use super::arguments::Selection;
 use crate::check;
+use crate::door::Door;
 use crate::requirement::Requirements;
 use crate::scenario::{Answer, Call, Scenario, Step, StepKind, read};
 use crate::system::glob;
@@ -122,7 +123,7 @@ impl Catalog {
 
 /// A filter as it is matched: a suite alone means all of it, and an instance is played with its siblings.
 fn pattern(written: &str) -> String {
-    let name = written.split('[').next().unwrap_or(written);
+    let (name, ..) = Door::parts(written);
     if name.contains('/') || name.contains("**") {
         name.to_owned()
     } else {

@@ -3,6 +3,7 @@
 use super::catalog::{Catalog, read_text};
 use super::{CommandError, Console, arguments};
 use crate::diagram;
+use crate::door::Door;
 use crate::judge;
 use crate::party::Role;
 use crate::report::{
@@ -72,16 +73,13 @@ fn again(
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
     let mut instances = choice::instances(&scenario, transcript.role).into_iter();
-    let (choice, instance) = match transcript
-        .scenario
-        .strip_suffix(']')
-        .and_then(|name| name.split_once('['))
-    {
-        None => (0, None),
-        Some((_, instance)) => {
+    let (_, door, instance) = Door::parts(&transcript.scenario);
+    let choice = match instance {
+        None => 0,
+        Some(instance) => {
             let known = instances.find(|this| this.name.as_deref() == Some(instance));
             let known = known.ok_or_else(|| format!("its scenario has no instance {instance}"))?;
-            (known.alternative, Some(instance))
+            known.alternative
         }
     };
     let bindings = transcript.bindings.clone().into_iter().collect();
@@ -104,6 +102,7 @@ fn again(
         place,
         outcome,
     );
+    result.door = door;
     result.instance = instance.map(str::to_owned);
     result.entries = transcript.entries.len();
     result.transcript = Some(path.display().to_string());
@@ -121,12 +120,7 @@ fn again(
 
 /// The scenario that stands in the file, else the built-in one of its name.
 fn scenario(saved: &Saved, path: &Path) -> Result<Arc<Scenario>, String> {
-    let name = saved
-        .transcript
-        .scenario
-        .split('[')
-        .next()
-        .unwrap_or_default();
+    let (name, ..) = Door::parts(&saved.transcript.scenario);
     let missing = || format!("its scenario {name} is neither in the file nor built in");
     match &saved.yaml {
         Some(yaml) => {

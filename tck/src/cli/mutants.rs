@@ -8,7 +8,7 @@ use crate::mutant::Mutant;
 use crate::party::Party;
 use crate::report::ExitCode;
 use crate::report::paint::Paint;
-use crate::run::{self, Fate, Fates};
+use crate::run::{self, MutantResult, MutantResults};
 use crate::system::{System, glob};
 use crate::text::{clean, cut, wrap};
 use serde_json::{Value, json};
@@ -101,11 +101,11 @@ fn system(
     }
 }
 
-fn exit_code(fates: &Fates) -> ExitCode {
-    let any = |is: fn(&Fate) -> bool| fates.iter().any(|(_, fate)| is(fate));
-    if any(|fate| matches!(fate, Fate::Survived(_))) {
+fn exit_code(fates: &MutantResults) -> ExitCode {
+    let any = |is: fn(&MutantResult) -> bool| fates.iter().any(|(_, fate)| is(fate));
+    if any(|fate| matches!(fate, MutantResult::Survived(_))) {
         ExitCode::Fail
-    } else if any(|fate| matches!(fate, Fate::Error(_))) {
+    } else if any(|fate| matches!(fate, MutantResult::Error(_))) {
         ExitCode::KitFault
     } else if fates.is_empty() {
         ExitCode::NothingChecked
@@ -114,14 +114,14 @@ fn exit_code(fates: &Fates) -> ExitCode {
     }
 }
 
-fn text(fates: &Fates, left: &[Mutant], paint: Paint) -> String {
+fn text(fates: &MutantResults, left: &[Mutant], paint: Paint) -> String {
     let mut text = String::new();
     let mut counts = [0; 3];
     for (mutant, fate) in fates {
         let (at, word, why) = match fate {
-            Fate::Killed(finding) => (0, paint.green("killed  "), &finding.summary),
-            Fate::Survived(why) => (1, paint.red("SURVIVED"), why),
-            Fate::Error(why) => (2, paint.red("ERROR   "), why),
+            MutantResult::Killed(finding) => (0, paint.green("killed  "), &finding.summary),
+            MutantResult::Survived(why) => (1, paint.red("SURVIVED"), why),
+            MutantResult::Error(why) => (2, paint.red("ERROR   "), why),
         };
         counts[at] += 1;
         let _ = writeln!(
@@ -151,7 +151,7 @@ fn text(fates: &Fates, left: &[Mutant], paint: Paint) -> String {
     text
 }
 
-fn json(fates: &Fates, left: &[Mutant]) -> String {
+fn json(fates: &MutantResults, left: &[Mutant]) -> String {
     let about = |mutant: &Mutant, fate: &str, why: &str| {
         json!({
             "id": mutant.id,
@@ -164,9 +164,9 @@ fn json(fates: &Fates, left: &[Mutant]) -> String {
         })
     };
     let tried = fates.iter().map(|(mutant, fate)| match fate {
-        Fate::Killed(finding) => about(mutant, "killed", &finding.summary),
-        Fate::Survived(why) => about(mutant, "survived", why),
-        Fate::Error(why) => about(mutant, "error", why),
+        MutantResult::Killed(finding) => about(mutant, "killed", &finding.summary),
+        MutantResult::Survived(why) => about(mutant, "survived", why),
+        MutantResult::Error(why) => about(mutant, "error", why),
     });
     let left = left
         .iter()

@@ -22,13 +22,11 @@ const KEYS: [&str; 7] = [
     "forgets",
 ];
 
-type Result<T> = std::result::Result<T, SourceError>;
-
 /// A file is a list of mutants.
 ///
 /// # Errors
 /// The first thing that is wrong, with its place and what was allowed.
-pub fn read(source: &Arc<Source>) -> Result<Vec<Mutant>> {
+pub fn read(source: &Arc<Source>) -> Result<Vec<Mutant>, SourceError> {
     let root = tree::read(source)?;
     let file = Cursor::new(source, &root);
     let Some(items) = root.items() else {
@@ -46,7 +44,7 @@ pub fn read(source: &Arc<Source>) -> Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
-fn mutant(at: Cursor<'_>) -> Result<Mutant> {
+fn mutant(at: Cursor<'_>) -> Result<Mutant, SourceError> {
     at.keys("a mutant", &KEYS)?;
     let (id, span) = word(at, "id")?;
     let (party, party_span) = word(at, "mutates")?;
@@ -79,13 +77,13 @@ fn mutant(at: Cursor<'_>) -> Result<Mutant> {
 }
 
 /// The text under a key of a mutant, and where it stands.
-fn word(mutant: Cursor<'_>, key: &str) -> Result<(String, Span)> {
+fn word(mutant: Cursor<'_>, key: &str) -> Result<(String, Span), SourceError> {
     let value = mutant.need(key, "a mutant")?;
     Ok((value.text()?, value.node.span))
 }
 
 /// Only a proxy has something to forget.
-fn forgets(at: Cursor<'_>, mutates: Party) -> Result<()> {
+fn forgets(at: Cursor<'_>, mutates: Party) -> Result<(), SourceError> {
     if mutates == Party::Proxy && at.node.as_text() == Some("data") {
         return Ok(());
     }
@@ -94,7 +92,7 @@ fn forgets(at: Cursor<'_>, mutates: Party) -> Result<()> {
 }
 
 /// One that binds the party: no other could be found broken.
-fn requirement(mutant: Cursor<'_>, mutates: Party) -> Result<String> {
+fn requirement(mutant: Cursor<'_>, mutates: Party) -> Result<String, SourceError> {
     let (name, span) = word(mutant, "requirement")?;
     let all = Requirements::embedded();
     match all.get(&name) {

@@ -1,24 +1,21 @@
 //! One scenario in one role: played, judged, and put into words.
 
 use super::stages::Stages;
-use super::{RunOptions, result_of};
+use crate::cast::stage::Stage;
 use crate::door::Door;
 use crate::finding::Verdict;
 use crate::judge;
 use crate::judge::Judgement;
 use crate::party::Role;
-use crate::report::{Outcome, ScenarioResult};
+use crate::report::{Outcome, ScenarioResult, SourceLine};
+use crate::scenario::Scenario;
 use crate::scenario::message::Bindings;
-use crate::scenario::{Scenario, write};
-use crate::script::expand;
-use crate::script::{NotPlayable, Script};
+use crate::script::{NotPlayable, Script, expand};
 use crate::system;
 use crate::tasks::apart;
-use crate::transcript::{Transcript, file};
-use crate::{cast, diagram, explore};
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
+use crate::transcript::Transcript;
+use crate::{cast, diagram};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -68,6 +65,7 @@ impl Task {
     pub fn new(
         scenario: &Arc<Scenario>,
         role: Role,
+        door: Door,
         choice: usize,
         instance: Option<String>,
     ) -> Result<Task, NotPlayable> {
@@ -80,7 +78,7 @@ impl Task {
         Ok(Task {
             scenario: scenario.clone(),
             role,
-            door: Door::Grpc,
+            door,
             choice,
             instance,
             own_subject,
@@ -93,7 +91,7 @@ impl Task {
         if self.role != Role::Sdk {
             return 1;
         }
-        let keys: std::collections::BTreeSet<_> = self
+        let keys: BTreeSet<_> = self
             .script
             .calls
             .iter()
@@ -134,7 +132,7 @@ impl Task {
         let outcome = Outcome::Ran {
             verdict: Verdict::Error,
         };
-        let mut result = result_of(&self.scenario, self.role, self.instance.clone(), outcome);
+        let mut result = self.unjudged(outcome);
         result.error = Some(text);
         let transcript = Transcript {
             scenario: self.scenario.name(),
@@ -174,21 +172,14 @@ impl Task {
             .full_name(&transcript.scenario, self.instance.as_deref());
         let judgement = judge::judge(&script, &transcript);
         let suspect = !self.own_subject && judgement.verdict() != Verdict::Pass;
-        let died = match suspect {
-            true => stage.died(DEATH).await,
-            false => None,
+        let died = if suspect {
+            stage.died(DEATH).await
+        } else {
+            None
         };
         let mut result = self.result(&script, &transcript, &judgement);
         if judgement.verdict() != Verdict::Pass {
-            // Paths below the working directory say nothing to whoever reads the report elsewhere.
-            let here = std::env::current_dir()
-                .map(|path| format!("{}/", path.display()))
-                .unwrap_or_default();
-            let words = stage.last_words(20).await;
-            result.log_tail = words
-                .into_iter()
-                .map(|line| line.replace(&here, ""))
-                .collect();
+            result.log_tail = log_tail(stage).await;
         }
         if self.own_subject {
             stage.stop().await;
@@ -205,6 +196,12 @@ impl Task {
         }
     }
 
+    /// A result that says how it ended, and nothing more yet.
+    fn unjudged(&self, outcome: Outcome) -> ScenarioResult {
+        let instance = self.instance.clone();
+        result_of(&self.scenario, self.role, self.door, instance, outcome)
+    }
+
     fn result(
         &self,
         script: &Script,
@@ -214,7 +211,7 @@ impl Task {
         let outcome = Outcome::Ran {
             verdict: judgement.verdict(),
         };
-        let mut result = result_of(&self.scenario, self.role, self.instance.clone(), outcome);
+        let mut result = self.unjudged(outcome);
         result.entries = transcript.entries.len();
         result.findings = judgement.findings.clone();
         result.error = judgement.error.clone();
@@ -229,119 +226,32 @@ impl Task {
     }
 }
 
-/// Makes a failing generated scenario smaller, and writes it as a scenario file.
-pub(super) async fn shrink(
-    options: &RunOptions,
-    role: Role,
-    stages: &Arc<Stages>,
-    generated: explore::Generated,
-    first: Played,
-) -> Played {
-    let Some(root) = first.judgement.root().cloned() else {
-        return first;
-    };
-    let same = |played: &Played| {
-        played
-            .judgement
-            .root()
-            .is_some_and(|found| found.requirement == root.requirement && found.blame == root.blame)
-    };
-    let replay = async |scenario: &Scenario| -> bool {
-        match Task::new(&Arc::new(scenario.clone()), role, 0, None) {
-            Ok(task) => same(&Arc::new(task).play_apart(stages).await),
-            Err(_) => false,
-        }
-    };
-    let original = generated.scenario().clone();
-    let confirmed = replay(&original).await && replay(&original).await;
-    let smallest = if confirmed {
-        explore::shrink(generated, replay, explore::Budget::default()).await
-    } else {
-        original
-    };
-    let header = format!(
-        "Found by `--seed {} --generated {}` in the role {role}{}.\nBreaks {}: {}",
-        options.seed,
-        options.generated,
-        if confirmed {
-            ", and shrunk"
-        } else {
-            "; unconfirmed: it did not fail again"
-        },
-        root.requirement,
-        root.summary,
-    );
-    let Ok(task) = Task::new(&Arc::new(smallest.clone()), role, 0, None) else {
-        return first;
-    };
-    let mut played = Arc::new(task).play_apart(stages).await;
-    if !same(&played) {
-        played = first;
-    }
-    if let Some(folder) = &options.counterexamples {
-        let text = write::write(
-            &smallest.suite,
-            &smallest.service,
-            std::slice::from_ref(&smallest),
-            &header,
-        );
-        let path = folder.join(format!("{}-{role}-{}.yaml", smallest.suite, smallest.id));
-        match fs::create_dir_all(folder).and_then(|()| fs::write(&path, text)) {
-            Ok(()) => played.result.source.file = path.display().to_string(),
-            Err(error) => {
-                played.result.error = Some(format!("{} can't be written: {error}", path.display()))
-            }
-        }
-    }
-    played
+/// The last lines that the subjects logged.
+async fn log_tail(stage: &Stage) -> Vec<String> {
+    // Paths below the working directory say nothing to whoever reads the report elsewhere.
+    let here = std::env::current_dir()
+        .map(|path| format!("{}/", path.display()))
+        .unwrap_or_default();
+    let lines = stage.log_tail(20).await.into_iter();
+    lines.map(|line| line.replace(&here, "")).collect()
 }
 
-/// Removes the transcripts that runs before wrote to this folder.
-pub fn remove_transcripts(folder: &Path) -> std::io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let of_role = |role: Role| name.starts_with(&format!("{role}-"));
-        if name.ends_with(".jsonl") && Role::ALL.into_iter().any(of_role) {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes a transcript with its scenario, so that it can be judged again. Gives the file's path.
-pub(super) fn write_transcript(
-    folder: &Path,
-    result: &ScenarioResult,
+/// The result of a scenario that ended so.
+pub(super) fn result_of(
     scenario: &Scenario,
-    transcript: &Transcript,
-) -> std::io::Result<String> {
-    fs::create_dir_all(folder)?;
-    let file_name = |c: char| {
-        if c.is_ascii_alphanumeric() || "-_.=@".contains(c) {
-            c
-        } else {
-            '-'
-        }
+    role: Role,
+    door: Door,
+    instance: Option<String>,
+    outcome: Outcome,
+) -> ScenarioResult {
+    let (line, _) = scenario.source.position(scenario.span.start);
+    let place = SourceLine {
+        file: scenario.source.name.clone(),
+        line,
     };
-    let scenario_name: String = result
-        .full_name()
-        .trim_end_matches(']')
-        .chars()
-        .map(file_name)
-        .collect();
-    let name = format!("{}-{scenario_name}.jsonl", result.role);
-    let path = folder.join(name);
-    let yaml = write::write(
-        &scenario.suite,
-        &scenario.service,
-        std::slice::from_ref(scenario),
-        "",
-    );
-    fs::write(&path, file::write(transcript, Some(&yaml)))?;
-    Ok(path.display().to_string())
+    ScenarioResult {
+        instance,
+        door,
+        ..ScenarioResult::new(&scenario.name(), role, &scenario.title, place, outcome)
+    }
 }

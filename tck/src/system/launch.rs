@@ -96,9 +96,12 @@ impl Launch {
     /// The command as a shell would read it.
     pub(super) fn line(&self) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-        let quoted = |word: String| match !word.is_empty() && word.chars().all(plain) {
-            true => word,
-            false => format!("'{}'", word.replace('\'', "'\\''")),
+        let quoted = |word: String| {
+            if !word.is_empty() && word.chars().all(plain) {
+                word
+            } else {
+                format!("'{}'", word.replace('\'', "'\\''"))
+            }
         };
         self.words()
             .into_iter()
@@ -152,9 +155,10 @@ impl Launch {
     /// `PATH`. Links stay as they are: some programs look at the path that they were started by.
     fn program(&self, word: &str) -> PathBuf {
         let path = self.directory.join(word);
-        match word.contains('/') {
-            true => absolute(&path).unwrap_or(path),
-            false => PathBuf::from(word),
+        if word.contains('/') {
+            absolute(&path).unwrap_or(path)
+        } else {
+            PathBuf::from(word)
         }
     }
 

@@ -31,10 +31,11 @@ const PROXY: [&str; 6] = [
 ];
 const WAIVER: [&str; 4] = ["scenario", "role", "requirement", "reason"];
 
-type Result<T> = std::result::Result<T, SourceError>;
-
 /// The system that a file describes.
-pub(super) fn read(source: &Arc<Source>, scenarios: &[Arc<Scenario>]) -> Result<System> {
+pub(super) fn read(
+    source: &Arc<Source>,
+    scenarios: &[Arc<Scenario>],
+) -> Result<System, SourceError> {
     let root = tree::read(source)?;
     let file = Cursor::new(source, &root);
     file.keys("a system file", &SYSTEM)?;
@@ -90,7 +91,7 @@ fn place(file: Cursor<'_>, keys: &[&str], word: Option<&str>) -> Span {
         .unwrap_or(span)
 }
 
-fn party(at: Cursor<'_>, what: &str, keys: &[&str]) -> Result<PartyConfig> {
+fn party(at: Cursor<'_>, what: &str, keys: &[&str]) -> Result<PartyConfig, SourceError> {
     at.keys(what, keys)?;
     Ok(PartyConfig {
         address: at.optional("address", socket_address)?,
@@ -104,7 +105,7 @@ fn party(at: Cursor<'_>, what: &str, keys: &[&str]) -> Result<PartyConfig> {
 }
 
 /// The program and its arguments, which may be empty.
-fn command(at: Cursor<'_>) -> Result<Vec<String>> {
+fn command(at: Cursor<'_>) -> Result<Vec<String>, SourceError> {
     if at.node.as_text().is_some() {
         let help = "a list of words: [program, argument]; for a shell line [sh, -c, \"…\"]";
         return at.error("a command is written as a list", Some(help));
@@ -118,12 +119,12 @@ fn command(at: Cursor<'_>) -> Result<Vec<String>> {
     })
 }
 
-fn socket_address(at: Cursor<'_>) -> Result<SocketAddr> {
+fn socket_address(at: Cursor<'_>) -> Result<SocketAddr, SourceError> {
     let text = at.text()?;
     address(&text).or_else(|help| at.error(format!("{text} is no address"), Some(&help)))
 }
 
-fn env<C: FromIterator<(String, String)>>(at: Cursor<'_>) -> Result<C> {
+fn env<C: FromIterator<(String, String)>>(at: Cursor<'_>) -> Result<C, SourceError> {
     let Some(entries) = at.node.entries() else {
         return at.error(
             "env is written as a map",
@@ -142,14 +143,14 @@ fn env<C: FromIterator<(String, String)>>(at: Cursor<'_>) -> Result<C> {
         .collect()
 }
 
-fn streams(at: Cursor<'_>) -> Result<usize> {
+fn streams(at: Cursor<'_>) -> Result<usize, SourceError> {
     match at.parsed("a number of streams")? {
         0 => at.error("a function that serves no stream can't be tested", None),
         streams => Ok(streams),
     }
 }
 
-fn waiver(at: Cursor<'_>) -> Result<Waiver> {
+fn waiver(at: Cursor<'_>) -> Result<Waiver, SourceError> {
     at.keys("a waiver", &WAIVER)?;
     Ok(Waiver {
         scenario: at.need("scenario", "a waiver")?.text()?,
@@ -160,7 +161,7 @@ fn waiver(at: Cursor<'_>) -> Result<Waiver> {
 }
 
 /// This is a waiver of scenarios that exist; those that are generated have no names to know.
-fn matches(waiver: Cursor<'_>, known: &[String]) -> Result<()> {
+fn matches(waiver: Cursor<'_>, known: &[String]) -> Result<(), SourceError> {
     let at = waiver.need("scenario", "a waiver")?;
     let pattern = at.text()?;
     let generated = pattern.starts_with(&format!("{GENERATED}/"));
@@ -174,7 +175,7 @@ fn matches(waiver: Cursor<'_>, known: &[String]) -> Result<()> {
     at.error(format!("no scenario matches {pattern}"), Some(&help))
 }
 
-fn role(at: Cursor<'_>) -> Result<Role> {
+fn role(at: Cursor<'_>) -> Result<Role, SourceError> {
     let role = Role::ALL
         .into_iter()
         .find(|role| at.node.as_text() == Some(&role.to_string()));
@@ -184,7 +185,7 @@ fn role(at: Cursor<'_>) -> Result<Role> {
     )
 }
 
-fn requirement(at: Cursor<'_>) -> Result<String> {
+fn requirement(at: Cursor<'_>) -> Result<String, SourceError> {
     let name = at.text()?;
     let all = Requirements::embedded();
     if all.get(&name).is_some() {

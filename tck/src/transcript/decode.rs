@@ -13,21 +13,30 @@ const LONG: usize = 280;
 #[derive(Debug)]
 pub struct Decoder<'a> {
     methods: BTreeMap<StreamId, MethodDescriptor>,
-    package: &'a str,
+    /// Where short type names are looked up.
+    pub(super) package: &'a str,
 }
 
 impl Decoder<'_> {
     /// For these entries; `package` is where short type names are looked up.
     pub fn new<'a>(entries: &[Entry], package: &'a str) -> Decoder<'a> {
-        let mut methods = BTreeMap::new();
+        let mut decoder = Decoder {
+            methods: BTreeMap::new(),
+            package,
+        };
         for entry in entries {
-            if let (What::Open { path, .. }, Some(stream)) = (&entry.what, entry.stream)
-                && let Some(method) = method(path)
-            {
-                methods.insert(stream, method);
-            }
+            decoder.learn(entry);
         }
-        Decoder { methods, package }
+        decoder
+    }
+
+    /// One more entry.
+    pub(super) fn learn(&mut self, entry: &Entry) {
+        if let (What::Open { path, .. }, Some(stream)) = (&entry.what, entry.stream)
+            && let Some(method) = method(path)
+        {
+            self.methods.insert(stream, method);
+        }
     }
 
     /// One line; what can't be decoded is told by its size.
@@ -46,7 +55,7 @@ impl Decoder<'_> {
     }
 
     /// The callers' type or the called's: on both hops the function is only ever called, the client only calls.
-    fn descriptor(&self, entry: &Entry) -> Option<MessageDescriptor> {
+    pub(super) fn descriptor(&self, entry: &Entry) -> Option<MessageDescriptor> {
         let method = self.methods.get(&entry.stream?)?;
         let called = match entry.from {
             Party::Client => false,

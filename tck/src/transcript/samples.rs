@@ -3,6 +3,7 @@
 use super::{Entry, Hop, Recorder, StreamId, Transcript, What};
 use crate::party::{Party, Role};
 use bytes::Bytes;
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 /// A transcript of these entries, a millisecond apart.
 pub(crate) fn transcript(
@@ -24,6 +25,20 @@ pub(crate) fn transcript(
         bindings,
         entries,
     }
+}
+
+/// So many cases of a property, the same in every run unless the environment says otherwise (`PROPTEST_CASES`,
+/// `PROPTEST_RNG_SEED`).
+pub(crate) fn seeded(cases: u32) -> ProptestConfig {
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
+    config.failure_persistence = None;
+    config
 }
 
 /// A message whose bytes are this text.

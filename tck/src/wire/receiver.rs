@@ -18,9 +18,9 @@ type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Sta
 pub struct Receiver {
     state: State,
     buffer: BytesMut,
-    /// The called side's half-close is an event of its own; a caller sees an end.
+    /// A callee's half-close is an event of its own; a caller sees an end.
     called: bool,
-    /// Of the called side: its answer.
+    /// Of the callee's side: its answer.
     answer: Option<Sending>,
 }
 
@@ -83,7 +83,7 @@ impl Receiver {
         std::future::pending().await
     }
 
-    /// The next event. After an [`Event::End`], and on the called side after [`Event::HalfClose`], the call is
+    /// The next event. After an [`Event::End`], and on the callee's side after [`Event::HalfClose`], the call is
     /// over in this direction; asking again gives the end again.
     pub async fn next(&mut self) -> Event {
         loop {

@@ -82,7 +82,7 @@ pub enum HangUp {
 #[derive(Debug)]
 pub struct Sender {
     frames: Option<FrameSender>,
-    /// Of the called side: its connection.
+    /// Of the callee's side: its connection.
     connection: Option<mpsc::UnboundedSender<HangUp>>,
 }
 

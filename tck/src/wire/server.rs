@@ -1,4 +1,4 @@
-//! The called side: serves what comes on a listener or on one connection, call by call.
+//! The callee's side: serves what comes on a listener or on one connection, call by call.
 
 use super::WINDOW;
 use super::metadata::{Metadata, metadata};

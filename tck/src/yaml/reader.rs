@@ -7,8 +7,6 @@ use super::{Node, Source, SourceError, Span};
 use std::str::FromStr;
 use std::sync::Arc;
 
-type Result<T> = std::result::Result<T, SourceError>;
-
 /// A value under reading, and the file that errors about it point into.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
@@ -48,7 +46,11 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// Always.
-    pub fn error<T>(self, message: impl Into<String>, help: Option<&str>) -> Result<T> {
+    pub fn error<T>(
+        self,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) -> Result<T, SourceError> {
         Err(self.failed(self.node.span, message, help.map(str::to_owned)))
     }
 
@@ -66,7 +68,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// It isn't one.
-    pub fn entries(self, what: &str) -> Result<&'a [(Key, Node)]> {
+    pub fn entries(self, what: &str) -> Result<&'a [(Key, Node)], SourceError> {
         match self.node.entries() {
             Some(entries) => Ok(entries),
             None => self.error(format!("{what} is written as a map"), None),
@@ -101,7 +103,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// The first that is wrong.
-    pub fn keys(self, what: &str, known: &[&str]) -> Result<()> {
+    pub fn keys(self, what: &str, known: &[&str]) -> Result<(), SourceError> {
         self.entries(what).map_err(|error| SourceError {
             help: Some(allowed("", known.iter().copied())),
             ..error
@@ -116,7 +118,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// It isn't there.
-    pub fn need(self, key: &str, what: &str) -> Result<Cursor<'a>> {
+    pub fn need(self, key: &str, what: &str) -> Result<Cursor<'a>, SourceError> {
         match self.node.get(key) {
             Some(node) => Ok(self.on(node)),
             None => Err(self.missing(self.beginning(), what, &[key])),
@@ -130,8 +132,8 @@ impl<'a> Cursor<'a> {
     pub fn optional<T>(
         self,
         key: &str,
-        read: impl FnOnce(Cursor<'a>) -> Result<T>,
-    ) -> Result<Option<T>> {
+        read: impl FnOnce(Cursor<'a>) -> Result<T, SourceError>,
+    ) -> Result<Option<T>, SourceError> {
         self.node
             .get(key)
             .map(|node| read(self.on(node)))
@@ -144,7 +146,10 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// It isn't one; the first of `read`.
-    pub fn list<T>(self, read: impl Fn(Cursor<'a>) -> Result<T>) -> Result<Vec<T>> {
+    pub fn list<T>(
+        self,
+        read: impl Fn(Cursor<'a>) -> Result<T, SourceError>,
+    ) -> Result<Vec<T>, SourceError> {
         match self.node.items() {
             Some(items) => items.iter().map(|item| read(self.on(item))).collect(),
             None => self.error("a list is expected here", Some("for example [one, two]")),
@@ -155,7 +160,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// It isn't one.
-    pub fn text(self) -> Result<String> {
+    pub fn text(self) -> Result<String, SourceError> {
         match self.node.as_text() {
             Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
             _ => self.error("a text is expected here", None),
@@ -166,7 +171,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// It isn't one.
-    pub fn texts(self) -> Result<Vec<String>> {
+    pub fn texts(self) -> Result<Vec<String>, SourceError> {
         self.list(Cursor::text)
     }
 
@@ -174,7 +179,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// It doesn't: `what` is expected.
-    pub fn parsed<T: FromStr>(self, what: &str) -> Result<T> {
+    pub fn parsed<T: FromStr>(self, what: &str) -> Result<T, SourceError> {
         let parsed = self.node.as_text().and_then(|text| text.parse().ok());
         parsed.map_or_else(|| self.error(format!("{what} is expected here"), None), Ok)
     }

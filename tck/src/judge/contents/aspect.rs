@@ -181,3 +181,18 @@ impl Aspects {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::SERVICES;
+
+    #[test]
+    fn something_is_said_of_every_service_of_the_kit_and_nothing_of_a_crdt() {
+        for service in SERVICES {
+            let aspects = Aspects::of_service(service.entity_type, service.part);
+            assert!(aspects.is_some(), "{}", service.name);
+        }
+        assert!(Aspects::of_service(EntityType::Crdt, Part::Model).is_none());
+    }
+}

@@ -1,27 +1,26 @@
 //! Reads what a rule does.
 
 use super::super::{Assignment, Direction, FieldPath, RuleAction, When};
-use super::Result;
 use super::types::{MethodTypes, any_fits, build, check};
 use crate::scenario::message;
 use crate::status::STATUS;
 use crate::yaml::node::Key;
-use crate::yaml::{Cursor, Node};
+use crate::yaml::{Cursor, Node, SourceError};
 use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
 
 const ACTIONS: &str = "drop, repeat, swap, finish, reset, or a map with one of set, bytes, before, after, end, answer";
 
 /// What a rule can do, given what it can meet.
-pub(super) struct Actions<'a> {
+pub(super) struct ActionReader<'a> {
     pub on: Direction,
     pub when: &'a When,
     pub types: &'a [MethodTypes],
 }
 
-impl Actions<'_> {
+impl ActionReader<'_> {
     /// Reads one.
-    pub fn read(&self, at: Cursor<'_>) -> Result<RuleAction> {
+    pub fn read(&self, at: Cursor<'_>) -> Result<RuleAction, SourceError> {
         let action = match (at.node.as_text(), at.node.entries()) {
             (Some(word), _) => self.word(at, word)?,
             (_, Some([(key, value)])) => self.keyed(at, key, value)?,
@@ -36,7 +35,7 @@ impl Actions<'_> {
         }
     }
 
-    fn word(&self, at: Cursor<'_>, word: &str) -> Result<RuleAction> {
+    fn word(&self, at: Cursor<'_>, word: &str) -> Result<RuleAction, SourceError> {
         match word {
             "drop" => Ok(RuleAction::Drop),
             "reset" => Ok(RuleAction::Reset),
@@ -48,7 +47,7 @@ impl Actions<'_> {
         }
     }
 
-    fn keyed(&self, at: Cursor<'_>, key: &Key, value: &Node) -> Result<RuleAction> {
+    fn keyed(&self, at: Cursor<'_>, key: &Key, value: &Node) -> Result<RuleAction, SourceError> {
         let wrong = |message: &str, help: Option<&str>| {
             Err(at.failed(key.span, message, help.map(str::to_owned)))
         };
@@ -71,7 +70,7 @@ impl Actions<'_> {
         }
     }
 
-    fn assignments(&self, at: Cursor<'_>) -> Result<Vec<Assignment>> {
+    fn assignments(&self, at: Cursor<'_>) -> Result<Vec<Assignment>, SourceError> {
         let Some(entries) = at.node.entries().filter(|entries| !entries.is_empty()) else {
             let help = "for example { reply.command_id: 7 }";
             return at.error("set is written as a map of paths and values", Some(help));
@@ -82,7 +81,12 @@ impl Actions<'_> {
             .collect()
     }
 
-    fn assignment(&self, at: Cursor<'_>, key: &Key, value: &Node) -> Result<Assignment> {
+    fn assignment(
+        &self,
+        at: Cursor<'_>,
+        key: &Key,
+        value: &Node,
+    ) -> Result<Assignment, SourceError> {
         let Some(path) = FieldPath::parse(&key.text) else {
             let help = Some("for example reply.events[0].Persisted.value".to_owned());
             return Err(at.failed(key.span, format!("{} is no path", key.text), help));
@@ -104,7 +108,7 @@ impl Actions<'_> {
         &self,
         at: Cursor<'_>,
         of: impl Fn(&MethodTypes) -> &MessageDescriptor,
-    ) -> Result<Node> {
+    ) -> Result<Node, SourceError> {
         let checked = check(self.types, of, |descriptor| build(at.node, descriptor));
         any_fits(at, &checked, at.node.span)?;
         Ok(at.node.clone())
@@ -128,7 +132,7 @@ fn is_for_messages(action: &RuleAction) -> bool {
     }
 }
 
-fn bytes(at: Cursor<'_>) -> Result<Bytes> {
+fn bytes(at: Cursor<'_>) -> Result<Bytes, SourceError> {
     match at.node.as_text().and_then(message::hex_bytes) {
         Some(bytes) => Ok(bytes.into()),
         None => at.error(
@@ -138,7 +142,7 @@ fn bytes(at: Cursor<'_>) -> Result<Bytes> {
     }
 }
 
-fn end(at: Cursor<'_>) -> Result<RuleAction> {
+fn end(at: Cursor<'_>) -> Result<RuleAction, SourceError> {
     at.keys("an end", &["status", "message"])?;
     let status = at.need("status", "an end")?;
     let named = |name: &&str| status.node.as_text() == Some(name);

@@ -1,10 +1,9 @@
 //! Reads one rule.
 
 use super::super::{Direction, Rule, When};
-use super::Result;
-use super::action::Actions;
+use super::action::ActionReader;
 use super::types::{MethodTypes, any_fits, build, check, listed, types};
-use crate::yaml::{Cursor, Value};
+use crate::yaml::{Cursor, SourceError, Value};
 use std::ops::RangeInclusive;
 
 const KEYS: [&str; 6] = ["on", "when", "call", "nth", "from", "do"];
@@ -16,14 +15,14 @@ const DIRECTIONS: [(&str, Direction); 4] = [
 ];
 
 /// A rule, checked against the types that can pass in its direction.
-pub(super) fn rule(at: Cursor<'_>) -> Result<Rule> {
+pub(super) fn rule(at: Cursor<'_>) -> Result<Rule, SourceError> {
     at.keys("a rule", &KEYS)?;
     let on = direction(at.need("on", "a rule")?)?;
     let times = times(at)?;
     let mut types = types(on);
     let call = at.optional("call", |call| method(call, &mut types))?;
     let when = when(at.need("when", "a rule")?, &mut types)?;
-    let actions = Actions {
+    let actions = ActionReader {
         on,
         when: &when,
         types: &types,
@@ -35,7 +34,7 @@ pub(super) fn rule(at: Cursor<'_>) -> Result<Rule> {
     })
 }
 
-fn direction(at: Cursor<'_>) -> Result<Direction> {
+fn direction(at: Cursor<'_>) -> Result<Direction, SourceError> {
     let found = DIRECTIONS
         .iter()
         .find(|(name, _)| at.node.as_text() == Some(name));
@@ -47,7 +46,7 @@ fn direction(at: Cursor<'_>) -> Result<Direction> {
 }
 
 /// Which of the times that what it waits for passes: one, or one and all later ones.
-fn times(rule: Cursor<'_>) -> Result<RangeInclusive<usize>> {
+fn times(rule: Cursor<'_>) -> Result<RangeInclusive<usize>, SourceError> {
     let nth = rule.optional("nth", Ok)?;
     let from = rule.optional("from", Ok)?;
     match (nth, from) {
@@ -61,7 +60,7 @@ fn times(rule: Cursor<'_>) -> Result<RangeInclusive<usize>> {
     }
 }
 
-fn count(at: Cursor<'_>) -> Result<usize> {
+fn count(at: Cursor<'_>) -> Result<usize, SourceError> {
     match at.parsed("a number from 1")? {
         0 => at.error("a number from 1 is expected here", None),
         count => Ok(count),
@@ -69,7 +68,7 @@ fn count(at: Cursor<'_>) -> Result<usize> {
 }
 
 /// Leaves those types that calls of this method have.
-fn method(at: Cursor<'_>, types: &mut Vec<MethodTypes>) -> Result<String> {
+fn method(at: Cursor<'_>, types: &mut Vec<MethodTypes>) -> Result<String, SourceError> {
     let name = at.text()?;
     if !types.iter().any(|types| types.method == name) {
         let methods = types.iter().map(|types| types.method.as_str()).collect();
@@ -81,7 +80,7 @@ fn method(at: Cursor<'_>, types: &mut Vec<MethodTypes>) -> Result<String> {
 }
 
 /// Leaves those types that the pattern fits.
-fn when(at: Cursor<'_>, types: &mut Vec<MethodTypes>) -> Result<When> {
+fn when(at: Cursor<'_>, types: &mut Vec<MethodTypes>) -> Result<When, SourceError> {
     match (at.node.as_text(), &at.node.value) {
         (Some("empty"), _) => Ok(When::Empty),
         (Some("half-close"), _) => Ok(When::HalfClose),

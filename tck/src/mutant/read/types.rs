@@ -1,10 +1,9 @@
 //! The message types that a rule can meet, and whether something fits them.
 
 use super::super::{Direction, PACKAGE};
-use super::Result;
 use crate::scenario::message::{self, Bindings, MessageError, Scope};
 use crate::services::descriptor_pool;
-use crate::yaml::{Cursor, Node, Span};
+use crate::yaml::{Cursor, Node, SourceError, Span};
 use prost_reflect::MessageDescriptor;
 use std::collections::BTreeSet;
 
@@ -45,13 +44,13 @@ pub(super) fn types(on: Direction) -> Vec<MethodTypes> {
 }
 
 /// A type's name, and whether something fits it.
-pub(super) type Checked = (String, std::result::Result<(), MessageError>);
+pub(super) type Checked = (String, Result<(), MessageError>);
 
 /// Does this fit the types?
 pub(super) fn check(
     types: &[MethodTypes],
     of: impl Fn(&MethodTypes) -> &MessageDescriptor,
-    fits: impl Fn(&MessageDescriptor) -> std::result::Result<(), MessageError>,
+    fits: impl Fn(&MessageDescriptor) -> Result<(), MessageError>,
 ) -> Vec<Checked> {
     types
         .iter()
@@ -61,10 +60,7 @@ pub(super) fn check(
 }
 
 /// Can a message of this type be written so?
-pub(super) fn build(
-    node: &Node,
-    descriptor: &MessageDescriptor,
-) -> std::result::Result<(), MessageError> {
+pub(super) fn build(node: &Node, descriptor: &MessageDescriptor) -> Result<(), MessageError> {
     let bindings = Bindings::new();
     let scope = Scope {
         package: PACKAGE,
@@ -74,7 +70,7 @@ pub(super) fn build(
 }
 
 /// At least one type fits; else the error of the one that fits furthest.
-pub(super) fn any_fits(at: Cursor<'_>, checked: &[Checked], span: Span) -> Result<()> {
+pub(super) fn any_fits(at: Cursor<'_>, checked: &[Checked], span: Span) -> Result<(), SourceError> {
     if checked.iter().any(|(_, checked)| checked.is_ok()) {
         return Ok(());
     }
