@@ -228,11 +228,16 @@ const GAPS: [Reason; 3] = [
         },
     ),
     (
-        "the type URL of an action's reply that no chart writes out",
+        "an answer that the chart leaves to the model, of a fence or of clients side by side: nobody asks the model",
         |changed| {
-            let fence =
-                |kind| matches!(kind, MoveKind::Answer(call) if changed.script.calls[call].fence);
-            changed.mutation == Mutation::Bit && changed.aligned().is_some_and(fence)
+            let open = |kind| match kind {
+                MoveKind::Answer(call) => {
+                    let call = &changed.script.calls[call];
+                    call.fence || call.answer.is_none()
+                }
+                _ => false,
+            };
+            changed.mutation == Mutation::Bit && changed.aligned().is_some_and(open)
         },
     ),
     (
