@@ -173,9 +173,10 @@ impl<'a> Checker<'a> {
     /// The method of a call that a later step names.
     fn open_call(&mut self, span: Span, alias: &str) -> Option<MethodDescriptor> {
         if !self.aliases.contains_key(alias) {
-            let help = match self.aliases.is_empty() {
-                true => "give a call above a name with `as`".to_owned(),
-                false => allowed(alias, self.aliases.keys().map(String::as_str)),
+            let help = if self.aliases.is_empty() {
+                "give a call above a name with `as`".to_owned()
+            } else {
+                allowed(alias, self.aliases.keys().map(String::as_str))
             };
             self.error(span, format!("no call is open as {alias}"), Some(help));
         }

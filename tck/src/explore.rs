@@ -12,7 +12,7 @@ pub use shrink::{Budget, shrink};
 
 use crate::scenario::Scenario;
 use expand::expand;
-use generate::{Plan, Tree};
+use generate::{Inputs, Tree};
 
 /// A generated scenario that remembers what it was made from.
 pub struct Generated {
@@ -42,7 +42,7 @@ impl Generated {
     }
 
     /// The same scenario with other inputs.
-    fn with(&self, plan: &Plan) -> Scenario {
+    fn with(&self, plan: &Inputs) -> Scenario {
         expand(self.scenario.id.clone(), self.scenario.title.clone(), plan)
     }
 }

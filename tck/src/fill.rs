@@ -35,7 +35,7 @@ pub struct Filled {
 #[derive(Debug)]
 pub enum Statement {
     /// It has an answer too.
-    Answer(Box<Written>),
+    Answer(Box<WrittenAnswer>),
     /// The streamed answer that stands here is one more than it has.
     NoMoreAnswers(Span),
     /// Its answers to the call that stands here are that many more.
@@ -48,7 +48,7 @@ pub enum Statement {
 
 /// A written answer, and the model's.
 #[derive(Debug)]
-pub struct Written {
+pub struct WrittenAnswer {
     /// Where the answer, or the call, stands.
     pub span: Span,
     /// What is written.
@@ -83,15 +83,6 @@ pub fn fill(scenario: &Scenario, names: &Bindings) -> Filled {
     filling.steps(&mut filled.scenario.chart);
     filled.statements = filling.statements;
     filled
-}
-
-/// Who makes a call.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Caller {
-    /// The client: requests of a stream stand in it.
-    Client,
-    /// The function, by a side effect or a forward: there is one request, also where the target takes more.
-    Function,
 }
 
 struct Filling<'a> {
@@ -134,7 +125,7 @@ impl Filling<'_> {
 
     fn step(&mut self, step: &mut Step) {
         match &mut step.kind {
-            StepKind::Call(call) => self.call(call, Caller::Client),
+            StepKind::Call(call) => self.call(call, Party::Client),
             StepKind::Concurrent { clients, each } => self.concurrent(*clients, each),
             StepKind::Unordered(lists) => self.unordered(lists),
             StepKind::OneOf(lists) => {
@@ -211,7 +202,8 @@ impl Filling<'_> {
 
     // === Calls ===
 
-    fn call(&mut self, call: &mut Call, caller: Caller) {
+    /// A call of the client, or of the function by a side effect or a forward.
+    fn call(&mut self, call: &mut Call, caller: Party) {
         let Some(method) = self.scenario.method(&call.target) else {
             return;
         };
@@ -243,7 +235,7 @@ impl Filling<'_> {
     fn nested(&mut self, answer: &mut Answer) {
         let forward = answer.forward.as_deref_mut();
         for call in answer.effects.iter_mut().chain(forward) {
-            self.call(call, Caller::Function);
+            self.call(call, Party::Function);
         }
     }
 
@@ -260,7 +252,7 @@ impl Filling<'_> {
     }
 
     fn compare(&mut self, span: Span, answer: &Answer, method: &MethodDescriptor, reply: Reply) {
-        self.say(Statement::Answer(Box::new(Written {
+        self.say(Statement::Answer(Box::new(WrittenAnswer {
             span,
             answer: answer.clone(),
             method: method.clone(),
@@ -355,10 +347,11 @@ impl Filling<'_> {
     // === Streamed answers ===
 
     /// The answers of an action that streams them: line by line, where none is written.
-    fn stream(&mut self, call: &mut Call, method: &MethodDescriptor, caller: Caller) {
+    fn stream(&mut self, call: &mut Call, method: &MethodDescriptor, caller: Party) {
         let kind = Kind::of(method);
         let mut waiting = VecDeque::new();
-        if !kind.streams_in() || caller == Caller::Function {
+        // An effect or a forward has one request, also where the target takes more.
+        if !kind.streams_in() || caller == Party::Function {
             let request = self.request(call, method);
             match request.and_then(|(_, payload)| respond(method, &payload)) {
                 Some(replies) => waiting.extend(replies),

@@ -17,7 +17,7 @@ pub(crate) mod simulation;
 mod stream;
 
 pub use draft::Act;
-pub use stream::{Activation, Exchange, Stream, Track};
+pub use stream::{Activation, Exchange, StreamState, Track};
 
 use crate::party::{Party, Role};
 use crate::protocol::EntityType;
@@ -28,7 +28,7 @@ use crate::script::{MoveKind, Place, Script};
 use crate::transcript::{Entry, StreamId, What};
 use crate::yaml::Node;
 use bytes::Bytes;
-use draft::{Deed, Draft, Queued, Target};
+use draft::{Deed, Draft, DraftTarget, Queued};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ pub struct Play {
     followers: Vec<Vec<usize>>,
     issued: Vec<bool>,
     queue: VecDeque<Queued>,
-    streams: BTreeMap<StreamId, Stream>,
+    streams: BTreeMap<StreamId, StreamState>,
     /// The live stream of an entity.
     current: BTreeMap<Key, StreamId>,
     fronts: BTreeMap<usize, StreamId>,
@@ -148,21 +148,21 @@ impl Play {
     }
 
     /// What is known of a stream.
-    pub fn stream(&self, stream: StreamId) -> Option<&Stream> {
+    pub fn stream(&self, stream: StreamId) -> Option<&StreamState> {
         self.streams.get(&stream)
     }
 
     /// The entity type of what travels on a stream between proxy and function.
     pub fn entity_type(&self, stream: StreamId) -> Option<EntityType> {
         match self.streams.get(&stream)? {
-            Stream::Entity(track) => Some(track.entity_type),
-            Stream::Action(_) => Some(EntityType::Action),
+            StreamState::Entity(track) => Some(track.entity_type),
+            StreamState::Action(_) => Some(EntityType::Action),
             _ => None,
         }
     }
 
     /// The front stream of a call.
-    pub fn front(&self, call: usize) -> Option<&Stream> {
+    pub fn front(&self, call: usize) -> Option<&StreamState> {
         self.streams.get(self.fronts.get(&call)?)
     }
 
@@ -236,14 +236,14 @@ impl Play {
 
     fn tracks(&self) -> impl Iterator<Item = (StreamId, &Track)> {
         self.streams.iter().filter_map(|(id, stream)| match stream {
-            Stream::Entity(track) => Some((*id, track.as_ref())),
+            StreamState::Entity(track) => Some((*id, track.as_ref())),
             _ => None,
         })
     }
 
     fn track(&mut self, stream: StreamId) -> Option<&mut Track> {
         match self.streams.get_mut(&stream) {
-            Some(Stream::Entity(track)) => Some(track),
+            Some(StreamState::Entity(track)) => Some(track),
             _ => None,
         }
     }
@@ -255,7 +255,7 @@ impl Play {
             Place::Call(call) => {
                 let stream = *self.backs.get(call)?;
                 match self.streams.get(&stream) {
-                    Some(Stream::Action(exchange)) if !exchange.function_done => Some(stream),
+                    Some(StreamState::Action(exchange)) if !exchange.function_done => Some(stream),
                     _ => None,
                 }
             }
@@ -265,7 +265,7 @@ impl Play {
     fn live(&self, key: &Key) -> Option<(StreamId, &Track)> {
         let stream = *self.current.get(key)?;
         match self.streams.get(&stream) {
-            Some(Stream::Entity(track)) => Some((stream, track)),
+            Some(StreamState::Entity(track)) => Some((stream, track)),
             _ => None,
         }
     }
@@ -273,8 +273,8 @@ impl Play {
     /// Which sides of a stream between proxy and function are done: the proxy's, the function's.
     fn sides(&mut self, stream: StreamId) -> Option<(&mut bool, &mut bool)> {
         match self.streams.get_mut(&stream)? {
-            Stream::Entity(track) => Some((&mut track.proxy_done, &mut track.function_done)),
-            Stream::Action(exchange) => {
+            StreamState::Entity(track) => Some((&mut track.proxy_done, &mut track.function_done)),
+            StreamState::Action(exchange) => {
                 Some((&mut exchange.proxy_done, &mut exchange.function_done))
             }
             _ => None,
@@ -292,7 +292,7 @@ impl Play {
 
     /// An act of this party on this stream.
     fn push_on(&mut self, from: Party, stream: StreamId, deed: Deed, owner: Option<usize>) {
-        self.push(Draft::On(Target::Stream(from, stream), deed), owner);
+        self.push(Draft::On(DraftTarget::Stream(from, stream), deed), owner);
     }
 
     /// Issues the kit's moves whose time has come.

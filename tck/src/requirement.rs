@@ -3,17 +3,13 @@
 //! A paragraph of a chapter that starts with a name in bold code is one: its first sentence has one keyword and
 //! one party that it binds. The chapters are embedded, so the program needs no files.
 
+pub mod names;
+
 use crate::party::Party;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
-
-/// A constant for each requirement of the embedded specification: a name that there isn't doesn't compile.
-pub mod names {
-    use super::RequirementName;
-    include!(concat!(env!("OUT_DIR"), "/names.rs"));
-}
 
 /// The name of a requirement that the embedded specification has, `chapter.slug`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 //! The function's side of a chart against the model: what a chart says a function answers is what the model
 //! answers, unless the chart says that the function departs from it.
 
-use crate::fill::{Statement, Written, fill, standing_for_themselves};
+use crate::fill::{Statement, WrittenAnswer, fill, standing_for_themselves};
 use crate::finding::Mismatch;
 use crate::party::Party;
 use crate::protocol::state_parts;
@@ -61,8 +61,8 @@ impl Agreement<'_> {
     }
 
     /// A written answer against the model's.
-    fn compare(&mut self, written: Written) {
-        let Written {
+    fn compare(&mut self, written: WrittenAnswer) {
+        let WrittenAnswer {
             span,
             answer,
             method,

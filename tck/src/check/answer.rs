@@ -49,9 +49,10 @@ impl Checker<'_> {
                     .iter()
                     .map(|part| part.key)
                     .collect();
-                let help = match keys.is_empty() {
-                    true => "it has no state".to_owned(),
-                    false => format!("allowed: {}", keys.join(", ")),
+                let help = if keys.is_empty() {
+                    "it has no state".to_owned()
+                } else {
+                    format!("allowed: {}", keys.join(", "))
                 };
                 // A flag stands for nothing by itself.
                 let span = if matches!(node.value, Value::Bool(_)) {

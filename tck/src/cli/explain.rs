@@ -26,9 +26,10 @@ pub(super) fn explain(
     let text = match (catalog.find(name), Requirements::embedded().get(name)) {
         (Some(scenario), _) => {
             let role = role(scenario, arguments.role)?;
-            match arguments.svg {
-                true => diagram::chart_svg(&expanded(scenario), role),
-                false => scenario_text(scenario, role, console.paint()),
+            if arguments.svg {
+                diagram::chart_svg(&expanded(scenario), role)
+            } else {
+                scenario_text(scenario, role, console.paint())
             }
         }
         (None, Some(_)) if arguments.svg || arguments.role.is_some() => {

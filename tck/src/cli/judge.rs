@@ -72,12 +72,12 @@ fn again(
 ) -> Result<(ScenarioResult, BTreeSet<RequirementName>), String> {
     let transcript = &saved.transcript;
     let scenario = scenario(saved, path)?;
-    let mut choices = choice::choices(&scenario, transcript.role).into_iter();
+    let mut instances = choice::instances(&scenario, transcript.role).into_iter();
     let (_, door, instance) = Door::parts(&transcript.scenario);
     let choice = match instance {
         None => 0,
         Some(instance) => {
-            let known = choices.find(|choice| choice.name.as_deref() == Some(instance));
+            let known = instances.find(|this| this.name.as_deref() == Some(instance));
             let known = known.ok_or_else(|| format!("its scenario has no instance {instance}"))?;
             known.alternative
         }

@@ -16,7 +16,7 @@ use Party::{Client, Function, Proxy};
 const PARAGRAPH: usize = 400;
 
 pub(super) fn rows(scenario: &Scenario, role: Role) -> Vec<DrawnRow> {
-    let mut chart = Drawing {
+    let mut chart = ChartRows {
         role,
         rows: Vec::new(),
         held: false,
@@ -27,21 +27,21 @@ pub(super) fn rows(scenario: &Scenario, role: Role) -> Vec<DrawnRow> {
 
 /// Where a call comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Caller {
+enum DrawnOrigin {
     Client,
     EventLog,
     Effect,
     Forward,
 }
 
-struct Drawing {
+struct ChartRows {
     role: Role,
     rows: Vec<DrawnRow>,
     /// Inside `during`: the function has a command and hasn't answered it.
     held: bool,
 }
 
-impl Drawing {
+impl ChartRows {
     fn arrow(&mut self, from: Party, to: Party, line: Line, text: Vec<String>) {
         let text = text
             .iter()
@@ -69,7 +69,7 @@ impl Drawing {
     }
 
     /// Rows with a frame around them.
-    fn framed(&mut self, title: impl Into<String>, inside: impl FnOnce(&mut Drawing)) {
+    fn framed(&mut self, title: impl Into<String>, inside: impl FnOnce(&mut ChartRows)) {
         self.rows.push(DrawnRow::Open {
             title: title.into(),
         });
@@ -117,8 +117,8 @@ impl Drawing {
 
     fn kind(&mut self, kind: &StepKind) {
         match kind {
-            StepKind::Call(call) => self.call(call, Caller::Client),
-            StepKind::Consume(call) => self.call(call, Caller::EventLog),
+            StepKind::Call(call) => self.call(call, DrawnOrigin::Client),
+            StepKind::Consume(call) => self.call(call, DrawnOrigin::EventLog),
             StepKind::Passivate => {
                 self.signal(Proxy, Function, "passivate: the idle entity's stream ends");
                 self.signal(Function, Proxy, "ends its side too");
@@ -208,7 +208,7 @@ impl Drawing {
 
     // === Calls ===
 
-    fn call(&mut self, call: &Call, origin: Caller) {
+    fn call(&mut self, call: &Call, origin: DrawnOrigin) {
         self.asked(call, origin);
         if let Some(stream) = &call.stream {
             self.stream(call, stream, origin);
@@ -222,7 +222,7 @@ impl Drawing {
             self.held = held;
         }
         self.answered(call);
-        if origin == Caller::Client && self.front() {
+        if origin == DrawnOrigin::Client && self.front() {
             let returns = match (&call.returns, returned(&call.answer)) {
                 (Some(node), _) => flow(node),
                 (None, Some(text)) => text,
@@ -233,7 +233,7 @@ impl Drawing {
     }
 
     /// The command on its way to the function.
-    fn asked(&mut self, call: &Call, origin: Caller) {
+    fn asked(&mut self, call: &Call, origin: DrawnOrigin) {
         let text = request(call);
         let line = if call.stream.is_some() {
             Line::Dashed
@@ -241,7 +241,7 @@ impl Drawing {
             Line::Solid
         };
         let kind = match origin {
-            Caller::Client if self.front() => {
+            DrawnOrigin::Client if self.front() => {
                 self.arrow(Client, Proxy, line, text);
                 self.replayed(call);
                 self.arrow(
@@ -252,14 +252,14 @@ impl Drawing {
                 );
                 return;
             }
-            Caller::Client => "",
-            Caller::EventLog => {
+            DrawnOrigin::Client => "",
+            DrawnOrigin::EventLog => {
                 self.note(Some(Proxy), "the event log has an event");
                 "consume "
             }
-            Caller::Effect if call.synchronous => "synchronous effect ",
-            Caller::Effect => "effect ",
-            Caller::Forward => "forward ",
+            DrawnOrigin::Effect if call.synchronous => "synchronous effect ",
+            DrawnOrigin::Effect => "effect ",
+            DrawnOrigin::Forward => "forward ",
         };
         self.replayed(call);
         let mut text = text;
@@ -311,16 +311,16 @@ impl Drawing {
             return;
         }
         for effect in &answer.effects {
-            self.call(effect, Caller::Effect);
+            self.call(effect, DrawnOrigin::Effect);
         }
         if let Some(forward) = &answer.forward {
-            self.call(forward, Caller::Forward);
+            self.call(forward, DrawnOrigin::Forward);
         }
     }
 
-    fn stream(&mut self, call: &Call, stream: &Stream, origin: Caller) {
-        let front = self.front() && origin == Caller::Client;
-        let lines = |chart: &mut Drawing| {
+    fn stream(&mut self, call: &Call, stream: &Stream, origin: DrawnOrigin) {
+        let front = self.front() && origin == DrawnOrigin::Client;
+        let lines = |chart: &mut ChartRows| {
             for line in &stream.lines {
                 if let Some(request) = &line.request {
                     let text = flow(request);

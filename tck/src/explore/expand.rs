@@ -3,7 +3,7 @@
 
 mod action;
 
-use super::generate::{Ask, Input, Plan, Target, Text};
+use super::generate::{Ask, Input, Inputs, TargetId, Text};
 use crate::fill::{fill, standing_for_themselves};
 use crate::scenario::GENERATED as SUITE;
 use crate::scenario::{Answer, Call, Scenario, Step, StepKind, Stream};
@@ -13,15 +13,15 @@ use crate::yaml::{Node, Source, Span, Value};
 use std::sync::Arc;
 
 /// The scenario of these inputs.
-pub fn expand(id: String, title: String, plan: &Plan) -> Scenario {
+pub fn expand(id: String, title: String, plan: &Inputs) -> Scenario {
     let mut chart = Chart::new(match plan {
-        Plan::EventSourced(_) => &EVENT_SOURCED,
-        Plan::Value(_) => &VALUE_ENTITY,
-        Plan::Action(_) => &ACTION,
+        Inputs::EventSourced(_) => &EVENT_SOURCED,
+        Inputs::Value(_) => &VALUE_ENTITY,
+        Inputs::Action(_) => &ACTION,
     });
     let steps = match plan {
-        Plan::EventSourced(inputs) | Plan::Value(inputs) => chart.entity(inputs),
-        Plan::Action(inputs) => chart.actions(inputs),
+        Inputs::EventSourced(inputs) | Inputs::Value(inputs) => chart.entity(inputs),
+        Inputs::Action(inputs) => chart.actions(inputs),
     };
     let mut scenario = scenario(id, title, chart.models.model, chart.ids, steps);
     scenario = fill(&scenario, &standing_for_themselves(&scenario)).scenario;
@@ -30,7 +30,7 @@ pub fn expand(id: String, title: String, plan: &Plan) -> Scenario {
             chart.models.shorten(call);
         }
     }
-    if let Plan::Action(inputs) = plan {
+    if let Inputs::Action(inputs) = plan {
         action::overtake(&mut scenario.chart, inputs);
     }
     scenario
@@ -194,7 +194,7 @@ impl Chart {
                 let id = self.target(*target);
                 ("effect", vec![("id", id), ("synchronous", synchronous)])
             }
-            Ask::AsynchronousEffect => ("effect", vec![("id", self.target(Target::Fresh))]),
+            Ask::AsynchronousEffect => ("effect", vec![("id", self.target(TargetId::Fresh))]),
         };
         Node::map(HERE, [(name, Node::map(HERE, entries))])
     }
@@ -223,10 +223,10 @@ impl Chart {
     }
 
     /// The `$name` of a target, declared when it is first used.
-    fn target(&mut self, target: Target) -> Node {
+    fn target(&mut self, target: TargetId) -> Node {
         let name = match target {
-            Target::Shared => "shared".to_owned(),
-            Target::Fresh => format!("target{}", self.ids.len() + 1),
+            TargetId::Shared => "shared".to_owned(),
+            TargetId::Fresh => format!("target{}", self.ids.len() + 1),
         };
         if !self.ids.contains(&name) {
             self.ids.push(name.clone());

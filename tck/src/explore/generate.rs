@@ -5,6 +5,7 @@
 
 pub mod action;
 
+use crate::protocol::EntityType;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
 use proptest::prop_oneof;
@@ -13,13 +14,13 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 /// The inputs of one chart: all of one entity type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Plan {
+pub enum Inputs {
     /// Of an event sourced entity.
     EventSourced(Vec<Input>),
     /// Of a value entity.
     Value(Vec<Input>),
     /// Of actions.
-    Action(Vec<action::Input>),
+    Action(Vec<action::ActionInput>),
 }
 
 /// One thing that happens to the entity under exploration.
@@ -28,7 +29,7 @@ pub enum Input {
     /// A call of the model, with these actions.
     Process(Vec<Ask>),
     /// A call of the second service, with these actions, which it ignores.
-    Two(Target, Vec<Ask>),
+    Two(TargetId, Vec<Ask>),
     /// The entity is passivated.
     Passivate,
 }
@@ -43,9 +44,9 @@ pub enum Ask {
     /// Fail the command.
     Fail(Text),
     /// Forward the command to the second service.
-    Forward(Target),
+    Forward(TargetId),
     /// A synchronous side effect on the second service.
-    Effect(Target),
+    Effect(TargetId),
     /// A side effect that nobody waits for. Its target is its own: what else is sent there could overtake it.
     AsynchronousEffect,
 }
@@ -63,7 +64,7 @@ pub enum Text {
 
 /// An id that the second service is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
+pub enum TargetId {
     /// One that nothing else in the chart has.
     Fresh,
     /// One that all of them have.
@@ -77,7 +78,7 @@ const STEPS: usize = 8;
 const ACTIONS: usize = 6;
 
 /// The drawn inputs of one chart, which can be simplified.
-pub(super) type Tree = Box<dyn ValueTree<Value = Plan> + Send>;
+pub(super) type Tree = Box<dyn ValueTree<Value = Inputs> + Send>;
 
 /// The inputs of `count` charts, of each entity type in turn. A longer run with the same seed begins with the same
 /// charts.
@@ -86,21 +87,28 @@ pub(super) fn trees(seed: u64, count: usize) -> Vec<Tree> {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let event_sourced = entity(ask).prop_map(Plan::EventSourced);
-    let value = entity(ask_value).prop_map(Plan::Value);
-    let actions = action::inputs().prop_map(Plan::Action);
-    let draw = |index| match index % 3 {
-        0 => tree(&event_sourced, &mut runner),
-        1 => tree(&value, &mut runner),
-        _ => tree(&actions, &mut runner),
+    let event_sourced = entity(ask).prop_map(Inputs::EventSourced);
+    let value = entity(ask_value).prop_map(Inputs::Value);
+    let actions = action::inputs().prop_map(Inputs::Action);
+    let draw = |entity_type: &EntityType| match entity_type {
+        EntityType::EventSourced => tree(&event_sourced, &mut runner),
+        EntityType::Value => tree(&value, &mut runner),
+        EntityType::Action => tree(&actions, &mut runner),
+        EntityType::Crdt => None,
     };
-    (0..count).filter_map(draw).collect()
+    let in_turn = [
+        EntityType::EventSourced,
+        EntityType::Value,
+        EntityType::Action,
+    ];
+    let in_turn = in_turn.iter().cycle().take(count);
+    in_turn.filter_map(draw).collect()
 }
 
 /// Few inputs come to nothing, so drawing again has always an end.
 fn tree<S>(strategy: &S, runner: &mut TestRunner) -> Option<Tree>
 where
-    S: Strategy<Value = Plan, Tree: Send + 'static>,
+    S: Strategy<Value = Inputs, Tree: Send + 'static>,
 {
     let tree = strategy.new_tree(runner).ok()?;
     Some(Box::new(tree))
@@ -158,12 +166,12 @@ fn text() -> impl Strategy<Value = Text, Tree: Send + 'static> {
     prop_oneof![8 => Just(Text::Plain), 1 => Just(Text::Unicode), 1 => Just(Text::Empty)]
 }
 
-fn target() -> impl Strategy<Value = Target, Tree: Send + 'static> {
+fn target() -> impl Strategy<Value = TargetId, Tree: Send + 'static> {
     any::<bool>().prop_map(|shared| {
         if shared {
-            Target::Shared
+            TargetId::Shared
         } else {
-            Target::Fresh
+            TargetId::Fresh
         }
     })
 }

@@ -4,7 +4,7 @@
 //! own right. What failing means is the caller's business: the same requirement and party as before.
 
 use super::Generated;
-use super::generate::Plan;
+use super::generate::Inputs;
 use crate::scenario::Scenario;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -58,7 +58,7 @@ where
 struct Search {
     generated: Generated,
     /// What is known. The way crosses itself: a step back leads to a failure that was seen.
-    verdicts: HashMap<Plan, bool>,
+    verdicts: HashMap<Inputs, bool>,
     /// The last candidate failed.
     failed: bool,
 }

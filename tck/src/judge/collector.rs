@@ -5,7 +5,7 @@ use super::objection::Objection;
 use super::{ChoiceTaken, Judgement};
 use crate::finding::{Finding, Severity};
 use crate::party::{Party, Role};
-use crate::play::{Aligned, Play, Stop, Stream};
+use crate::play::{Aligned, Play, Stop, StreamState};
 use crate::protocol;
 use crate::protocol::{FromFunction, Reply};
 use crate::requirement::{Level, RequirementName, Requirements};
@@ -49,7 +49,7 @@ impl<'a> Case<'a> {
     }
 
     /// What the play knows of the stream that an entry is on.
-    pub fn stream(&self, number: u64) -> Option<&'a Stream> {
+    pub fn stream(&self, number: u64) -> Option<&'a StreamState> {
         self.play.stream(self.entry(number)?.stream?)
     }
 

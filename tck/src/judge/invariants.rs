@@ -4,9 +4,10 @@
 
 mod action;
 pub(crate) mod discovery;
-mod entity;
+mod history;
 mod event_sourced;
 mod value_entity;
+mod entity;
 
 use super::collector::Collector;
 

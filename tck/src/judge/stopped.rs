@@ -4,7 +4,7 @@ use super::collector::{Case, Collector};
 use super::contents::aspect::{Aspect, Aspects};
 use super::objection::Objection;
 use crate::party::Party;
-use crate::play::{Stop, Stream};
+use crate::play::{Stop, StreamState};
 use crate::protocol;
 use crate::protocol::FromFunction;
 use crate::requirement::{RequirementName, names};
@@ -153,11 +153,13 @@ fn unexpected(
 fn by_place(case: &Case<'_>, entry: u64, from: Party) -> RequirementName {
     let what = case.entry(entry).map(|entry| &entry.what);
     match (from, case.stream(entry)) {
-        (Party::Function, Some(Stream::Action(_))) if matches!(what, Some(What::End { .. })) => {
+        (Party::Function, Some(StreamState::Action(_)))
+            if matches!(what, Some(What::End { .. })) =>
+        {
             names::ACTIONS_FUNCTION_ENDS_CALL
         }
-        (Party::Function, Some(Stream::Action(_))) => names::TCK_MODELS_ACTION_REPLY,
-        (Party::Function, Some(Stream::Entity(track))) if track.is_half_closed() => {
+        (Party::Function, Some(StreamState::Action(_))) => names::TCK_MODELS_ACTION_REPLY,
+        (Party::Function, Some(StreamState::Entity(track))) if track.is_half_closed() => {
             names::PASSIVATION_FUNCTION_COMPLETES
         }
         (Party::Function, _) => names::COMMANDS_ANSWER_ONCE,
@@ -173,7 +175,7 @@ fn instead_of_answer(
 ) -> Result<RequirementName, String> {
     let answer = call.answer.as_ref();
     let aspect = match case.stream(entry) {
-        Some(Stream::Entity(track)) if track.at_first_command_of_a_replay() => Aspect::State,
+        Some(StreamState::Entity(track)) if track.at_first_command_of_a_replay() => Aspect::State,
         _ if answer.is_some_and(|answer| answer.failure.is_some()) => Aspect::Failure,
         _ => Aspect::Message,
     };

@@ -3,8 +3,8 @@
 //! A streamed call is played in lock-step: what the client sends is delivered, what the function answers is passed
 //! on, one message after the other.
 
-use super::draft::{Deed, Draft, Opening, Target};
-use super::{Exchange, Play, Stream};
+use super::draft::{Deed, Draft, DraftTarget, Opening};
+use super::{Exchange, Play, StreamState};
 use crate::party::Party;
 use crate::protocol;
 use crate::protocol::EntityType;
@@ -31,8 +31,11 @@ impl Play {
             Deed::Send(payload)
         };
         self.push(Draft::Open(Opening::Front(call)), None);
-        self.push(Draft::On(Target::Front(call), send), None);
-        self.push(Draft::On(Target::Front(call), Deed::HalfClose), Some(index));
+        self.push(Draft::On(DraftTarget::Front(call), send), None);
+        self.push(
+            Draft::On(DraftTarget::Front(call), Deed::HalfClose),
+            Some(index),
+        );
     }
 
     /// The call to the function, and its first message.
@@ -44,7 +47,7 @@ impl Play {
         let bytes = protocol.command(plan.command(0, payload)).into();
         self.push(Draft::Open(Opening::Action(call)), None);
         self.push(
-            Draft::On(Target::Action(call), Deed::Send(bytes)),
+            Draft::On(DraftTarget::Action(call), Deed::Send(bytes)),
             Some(index),
         );
     }
@@ -55,7 +58,7 @@ impl Play {
         let payload = script::payload(plan, &plan.requests[number]);
         let bytes = protocol::further(payload).into();
         self.push(
-            Draft::On(Target::Action(call), Deed::Send(bytes)),
+            Draft::On(DraftTarget::Action(call), Deed::Send(bytes)),
             Some(index),
         );
     }
@@ -64,7 +67,7 @@ impl Play {
 
     fn exchange(&mut self, stream: StreamId) -> Option<&mut Exchange> {
         match self.streams.get_mut(&stream) {
-            Some(Stream::Action(exchange)) => Some(exchange),
+            Some(StreamState::Action(exchange)) => Some(exchange),
             _ => None,
         }
     }

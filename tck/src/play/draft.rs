@@ -80,7 +80,7 @@ pub(super) struct Queued {
 #[derive(Debug)]
 pub(super) enum Draft {
     Open(Opening),
-    On(Target, Deed),
+    On(DraftTarget, Deed),
     Kill(Party),
     Start(Party),
 }
@@ -100,7 +100,7 @@ pub(super) enum Opening {
 
 /// Who acts, and on which stream.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(super) enum DraftTarget {
     /// The client, on the stream of this call.
     Front(usize),
     /// The proxy, on the stream of this action's call.
@@ -163,13 +163,13 @@ impl Play {
         }
     }
 
-    pub(super) fn locate(&self, target: &Target) -> Option<(Party, StreamId)> {
+    pub(super) fn locate(&self, target: &DraftTarget) -> Option<(Party, StreamId)> {
         Some(match target {
-            Target::Front(call) => (Party::Client, *self.fronts.get(call)?),
-            Target::Action(call) => (Party::Proxy, *self.backs.get(call)?),
-            Target::Entity(key) => (Party::Proxy, *self.current.get(key)?),
-            Target::Unary => (Party::Proxy, self.unary?),
-            Target::Stream(from, stream) => (*from, *stream),
+            DraftTarget::Front(call) => (Party::Client, *self.fronts.get(call)?),
+            DraftTarget::Action(call) => (Party::Proxy, *self.backs.get(call)?),
+            DraftTarget::Entity(key) => (Party::Proxy, *self.current.get(key)?),
+            DraftTarget::Unary => (Party::Proxy, self.unary?),
+            DraftTarget::Stream(from, stream) => (*from, *stream),
         })
     }
 }

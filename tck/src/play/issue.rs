@@ -1,7 +1,7 @@
 //! What the kit does: the acts of its moves.
 
-use super::draft::{Deed, Draft, Opening, Target};
-use super::{Play, Stream};
+use super::draft::{Deed, Draft, DraftTarget, Opening};
+use super::{Play, StreamState};
 use crate::model::oracle;
 use crate::party::Party;
 use crate::protocol;
@@ -20,8 +20,8 @@ use prost::Message as _;
 impl Play {
     fn unary(&mut self, path: &'static str, bytes: Bytes, owner: Option<usize>) {
         self.push(Draft::Open(Opening::Unary(path)), None);
-        self.push(Draft::On(Target::Unary, Deed::Send(bytes)), None);
-        self.push(Draft::On(Target::Unary, Deed::HalfClose), owner);
+        self.push(Draft::On(DraftTarget::Unary, Deed::Send(bytes)), None);
+        self.push(Draft::On(DraftTarget::Unary, Deed::HalfClose), owner);
     }
 
     /// Queues the acts of a move; `false`: its stream isn't ready yet.
@@ -80,10 +80,13 @@ impl Play {
             MoveKind::Request(call) => self.issue_request(*call, index),
             MoveKind::Send(call, number) => {
                 let bytes = self.script.calls[*call].requests[*number].clone();
-                self.push(Draft::On(Target::Front(*call), Deed::Send(bytes)), owner);
+                self.push(
+                    Draft::On(DraftTarget::Front(*call), Deed::Send(bytes)),
+                    owner,
+                );
             }
             MoveKind::Sent(call) => {
-                self.push(Draft::On(Target::Front(*call), Deed::HalfClose), owner);
+                self.push(Draft::On(DraftTarget::Front(*call), Deed::HalfClose), owner);
             }
             MoveKind::Command(call) if self.script.calls[*call].is_action() => {
                 self.issue_action(*call, index);
@@ -91,7 +94,10 @@ impl Play {
             MoveKind::Command(call) => return self.issue_command(*call, index),
             MoveKind::Deliver(call, number) => self.issue_delivery(*call, *number, index),
             MoveKind::Delivered(call) => {
-                self.push(Draft::On(Target::Action(*call), Deed::HalfClose), owner);
+                self.push(
+                    Draft::On(DraftTarget::Action(*call), Deed::HalfClose),
+                    owner,
+                );
             }
             MoveKind::Answer(call) => return self.issue_answer(*call, index),
             MoveKind::End(call) => match self.at(&Place::Call(*call)) {
@@ -139,7 +145,7 @@ impl Play {
         let owner = Some(index);
         match (self.at(place), from, place) {
             (_, Party::Client, Place::Call(call)) => {
-                self.push(Draft::On(Target::Front(*call), Deed::HalfClose), owner);
+                self.push(Draft::On(DraftTarget::Front(*call), Deed::HalfClose), owner);
             }
             (Some(stream), Party::Proxy, _) => {
                 self.push_on(from, stream, Deed::HalfClose, owner);
@@ -160,9 +166,9 @@ impl Play {
     /// Something that needs nothing but the stream.
     fn issue_deed(&mut self, from: Party, place: &Place, deed: Deed, index: usize) -> bool {
         let target = match (from, place) {
-            (Party::Client, Place::Call(call)) => Target::Front(*call),
+            (Party::Client, Place::Call(call)) => DraftTarget::Front(*call),
             _ => match self.at(place) {
-                Some(stream) => Target::Stream(from, stream),
+                Some(stream) => DraftTarget::Stream(from, stream),
                 None => return false,
             },
         };
@@ -203,7 +209,7 @@ impl Play {
                 }
                 for message in protocol.activation(&key, &stored) {
                     let send = Deed::Send(message.into());
-                    self.push(Draft::On(Target::Entity(key.clone()), send), None);
+                    self.push(Draft::On(DraftTarget::Entity(key.clone()), send), None);
                 }
                 self.stored.insert(key.clone(), stored);
                 1
@@ -212,7 +218,7 @@ impl Play {
         let payload = script::payload(plan, &plan.payload);
         let bytes = protocol.command(plan.command(id, Some(payload))).into();
         self.push(
-            Draft::On(Target::Entity(key), Deed::Send(bytes)),
+            Draft::On(DraftTarget::Entity(key), Deed::Send(bytes)),
             Some(index),
         );
         true
@@ -228,8 +234,8 @@ impl Play {
             return false;
         };
         let id = match self.streams.get(&stream) {
-            Some(Stream::Action(_)) => 0,
-            Some(Stream::Entity(track)) if track.outstanding.is_some() => track.last_id,
+            Some(StreamState::Action(_)) => 0,
+            Some(StreamState::Entity(track)) if track.outstanding.is_some() => track.last_id,
             _ => return false,
         };
         let bytes = match &plan.answer {
@@ -250,7 +256,7 @@ impl Play {
     fn model_answers(&mut self, stream: StreamId, plan: &CallPlan) -> Option<protocol::Reply> {
         let payload = script::payload(plan, &plan.payload);
         match self.streams.get_mut(&stream)? {
-            Stream::Entity(track) => track.model.as_mut()?.handle(&plan.method, &payload),
+            StreamState::Entity(track) => track.model.as_mut()?.handle(&plan.method, &payload),
             _ => oracle::answer(plan.service(), &plan.method, &[payload]),
         }
     }
@@ -259,7 +265,7 @@ impl Play {
         match (self.at(place), place, from) {
             (Some(stream), ..) => self.push_on(from, stream, Deed::Send(bytes), Some(index)),
             (None, Place::Entity(entity_type, key), Party::Proxy) => {
-                let target = || Target::Entity(key.clone());
+                let target = || DraftTarget::Entity(key.clone());
                 let opening = Opening::Entity(*entity_type, key.clone());
                 self.push(Draft::Open(opening), None);
                 self.push(Draft::On(target(), Deed::Send(bytes)), Some(index));

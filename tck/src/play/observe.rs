@@ -1,7 +1,7 @@
 //! What others do: entries aligned with the moves they are.
 
 use super::draft::Deed;
-use super::{Play, Stream, Track};
+use super::{Play, StreamState, Track};
 use crate::model::oracle::Entity;
 use crate::party::{Party, Role};
 use crate::protocol;
@@ -17,26 +17,26 @@ impl Play {
         let Some(stream) = entry.stream else { return };
         if let What::Open { path, .. } = &entry.what {
             let kind = match (path.as_str(), EntityType::of_path(path)) {
-                (protocol::DISCOVER, _) => Stream::Discover,
-                (protocol::REPORT_ERROR, _) => Stream::Report,
-                (_, Some(entity_type)) => Stream::of(entity_type, None),
-                (_, None) => Stream::Other,
+                (protocol::DISCOVER, _) => StreamState::Discover,
+                (protocol::REPORT_ERROR, _) => StreamState::Report,
+                (_, Some(entity_type)) => StreamState::of(entity_type, None),
+                (_, None) => StreamState::Other,
             };
             self.streams.insert(stream, kind);
             return;
         }
         match self.streams.get(&stream) {
-            Some(Stream::Front { call, .. }) => self.front_received(stream, *call, entry),
-            Some(Stream::Entity(_)) if entry.from == Party::Proxy => {
+            Some(StreamState::Front { call, .. }) => self.front_received(stream, *call, entry),
+            Some(StreamState::Entity(_)) if entry.from == Party::Proxy => {
                 self.proxy_on_entity(stream, entry)
             }
-            Some(Stream::Entity(_)) => self.function_on_entity(stream, entry),
-            Some(Stream::Action(_)) if entry.from == Party::Proxy => {
+            Some(StreamState::Entity(_)) => self.function_on_entity(stream, entry),
+            Some(StreamState::Action(_)) if entry.from == Party::Proxy => {
                 self.proxy_on_action(stream, entry)
             }
-            Some(Stream::Action(_)) => self.function_on_action(stream, entry),
-            Some(Stream::Discover) => self.discovery(entry),
-            Some(Stream::Report) => self.report(entry),
+            Some(StreamState::Action(_)) => self.function_on_action(stream, entry),
+            Some(StreamState::Discover) => self.discovery(entry),
+            Some(StreamState::Report) => self.report(entry),
             _ => {}
         }
     }
@@ -64,7 +64,7 @@ impl Play {
             }
             _ => {}
         }
-        if let Some(Stream::Front {
+        if let Some(StreamState::Front {
             messages, headers, ..
         }) = self.streams.get_mut(&stream)
         {

@@ -1,7 +1,7 @@
 //! What the kit's own acts change.
 
 use super::draft::{Deed, Draft, Opening, Queued};
-use super::{Exchange, Play, Stream};
+use super::{Exchange, Play, StreamState};
 use crate::party::Party;
 use crate::protocol;
 use crate::protocol::{Command, FromFunction, FromProxy};
@@ -44,7 +44,7 @@ impl Play {
         let opened = match opening {
             Opening::Front(call) => {
                 self.fronts.insert(*call, stream);
-                Stream::Front {
+                StreamState::Front {
                     call: *call,
                     messages: Vec::new(),
                     headers: None,
@@ -52,21 +52,21 @@ impl Play {
             }
             Opening::Action(call) => {
                 self.backs.insert(*call, stream);
-                Stream::Action(Exchange {
+                StreamState::Action(Exchange {
                     call: Some(*call),
                     ..Exchange::default()
                 })
             }
             Opening::Entity(entity_type, key) => {
                 self.current.insert(key.clone(), stream);
-                Stream::of(*entity_type, Some(key.clone()))
+                StreamState::of(*entity_type, Some(key.clone()))
             }
             Opening::Unary(path) => {
                 self.unary = Some(stream);
                 if *path == protocol::DISCOVER {
-                    Stream::Discover
+                    StreamState::Discover
                 } else {
-                    Stream::Report
+                    StreamState::Report
                 }
             }
         };
@@ -100,7 +100,7 @@ impl Play {
     }
 
     fn sent_as_proxy(&mut self, stream: StreamId, entry: &Entry) {
-        let (What::Message { bytes }, Some(Stream::Entity(track))) =
+        let (What::Message { bytes }, Some(StreamState::Entity(track))) =
             (&entry.what, self.streams.get(&stream))
         else {
             return;

@@ -10,7 +10,7 @@ use super::{Act, Play};
 use crate::party::{Party, Role};
 use crate::scenario::Scenario;
 use crate::scenario::message::Bindings;
-use crate::script::choice::{self, Choice};
+use crate::script::choice::{self, Instance};
 use crate::script::{Script, expand};
 use crate::transcript::{Entry, Hop, Lost, StreamId, Transcript, What};
 use function::SimulatedFunction;
@@ -50,11 +50,11 @@ pub(crate) fn scripts(scenario: &Arc<Scenario>, role: Role) -> Vec<Arc<Script>> 
     {
         return Vec::new();
     }
-    let script = |choice: Choice| {
-        expand::expand(scenario, role, choice.alternative, bindings(scenario)).ok()
+    let script = |instance: Instance| {
+        expand::expand(scenario, role, instance.alternative, bindings(scenario)).ok()
     };
-    let choices = choice::choices(scenario, role).into_iter();
-    choices.filter_map(script).map(Arc::new).collect()
+    let instances = choice::instances(scenario, role).into_iter();
+    instances.filter_map(script).map(Arc::new).collect()
 }
 
 /// Plays a script to its end, or to where nobody knows how to go on: that is a deadline.

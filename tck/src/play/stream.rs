@@ -6,7 +6,7 @@ use prost_types::Any;
 
 /// What the play knows of one stream.
 #[derive(Clone, Debug)]
-pub enum Stream {
+pub enum StreamState {
     /// A client's call.
     Front {
         /// Index into [`Script::calls`].
@@ -28,13 +28,13 @@ pub enum Stream {
     Other,
 }
 
-impl Stream {
+impl StreamState {
     /// A stream between proxy and function, of an entity where the type has any.
-    pub(super) fn of(entity_type: EntityType, key: Option<Key>) -> Stream {
+    pub(super) fn of(entity_type: EntityType, key: Option<Key>) -> StreamState {
         if entity_type.has_entities() {
-            Stream::Entity(Box::new(Track::new(entity_type, key)))
+            StreamState::Entity(Box::new(Track::new(entity_type, key)))
         } else {
-            Stream::Action(Exchange::default())
+            StreamState::Action(Exchange::default())
         }
     }
 }

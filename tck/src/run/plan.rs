@@ -8,7 +8,7 @@ use crate::party::Role;
 use crate::report::{Outcome, ScenarioResult};
 use crate::scenario::Scenario;
 use crate::script::NotPlayable;
-use crate::script::choice::{self, Choice};
+use crate::script::choice::{self, Instance};
 use std::sync::Arc;
 
 /// What is played in a role.
@@ -34,8 +34,8 @@ impl RolePlan {
     }
 
     fn add(&mut self, scenario: &Arc<Scenario>, role: Role, door: Door, stages: &Stages) {
-        for choice in choice::choices(scenario, role) {
-            match self.task(scenario, role, door, choice, stages) {
+        for instance in choice::instances(scenario, role) {
+            match self.task(scenario, role, door, instance, stages) {
                 Ok(task) => self.tasks.push(task),
                 Err(reason) => {
                     let reason = reason.to_string();
@@ -53,10 +53,10 @@ impl RolePlan {
         scenario: &Arc<Scenario>,
         role: Role,
         door: Door,
-        choice: Choice,
+        instance: Instance,
         stages: &Stages,
     ) -> Result<Task, NotPlayable> {
-        let task = Task::new(scenario, role, door, choice.alternative, choice.name)?;
+        let task = Task::new(scenario, role, door, instance.alternative, instance.name)?;
         stages.applicable(&task.script).inspect_err(|lacking| {
             self.lacking.get_or_insert_with(|| lacking.to_string());
         })?;

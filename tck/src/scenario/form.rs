@@ -6,7 +6,7 @@ use super::{Answer, Call, Scenario};
 use crate::protocol::Change;
 use crate::protocol::{EntityType, Reply, StateContent, StatePart};
 use crate::scenario::message;
-use crate::yaml::node::Key;
+use crate::yaml::node::NodeKey;
 use crate::yaml::{Node, Span, Value};
 use cloudstate_protocol::cloudstate as common;
 use prost_reflect::MessageDescriptor;
@@ -101,7 +101,7 @@ impl Form<'_> {
     fn effect(&self, effect: &Call) -> Node {
         let mut node = self.target(effect);
         if let (Value::Map(entries), true) = (&mut node.value, effect.synchronous) {
-            let key = Key {
+            let key = NodeKey {
                 span: effect.span,
                 text: "synchronous".to_owned(),
             };

@@ -6,7 +6,7 @@ mod raw;
 
 use super::keys::{self, FormDoc, KeyDoc, KeyKind};
 use super::{Scenario, Step, StepKind, Verifies};
-use crate::yaml::node::Key;
+use crate::yaml::node::NodeKey;
 use crate::yaml::source::allowed;
 use crate::yaml::{Cursor, Node, Source, SourceError, Span, Value, tree};
 use kind::{bare_word, clients, form, head_span, list, misfit, party, text, truth};
@@ -103,7 +103,7 @@ impl Reader<'_> {
         missing.is_empty()
     }
 
-    fn kind(&mut self, key: &Key, node: &Node, kind: KeyKind) {
+    fn kind(&mut self, key: &NodeKey, node: &Node, kind: KeyKind) {
         let Some((expected, help)) = misfit(node, kind) else {
             return;
         };

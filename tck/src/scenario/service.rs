@@ -3,7 +3,7 @@
 use super::message::{self, MessageError, Scope};
 use super::{Call, Scenario};
 use crate::services::descriptor_pool;
-use crate::yaml::node::Key;
+use crate::yaml::node::NodeKey;
 use crate::yaml::{Node, Value};
 use cloudstate_protocol::descriptors::entity_key_fields;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value as Field};
@@ -44,7 +44,7 @@ pub fn request_node(call: &Call, input: &MessageDescriptor) -> Node {
     if let (Value::Map(entries), [key]) = (&mut node.value, keys.as_slice())
         && !entries.iter().any(|(name, _)| name.text == key.name())
     {
-        let name = Key {
+        let name = NodeKey {
             span: call.span,
             text: key.name().to_owned(),
         };

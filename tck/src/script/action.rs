@@ -24,7 +24,7 @@
 //! An answer's effects and forward lie between Answer and Pass, as between the Answer of an entity and Return. After a
 //! failure the client's call returns, and the proxy cancels its call to the function.
 
-use super::expand::{Builder, Frontier, Ran, leaves};
+use super::expand::{Expansion, Frontier, Ran, leaves};
 use crate::party::{Party, Role};
 use crate::scenario::{Answer, Call, Raw, Step, StepKind, Stream, StreamLine};
 use crate::script::reason::NotPlayable;
@@ -68,7 +68,7 @@ enum Conclusion {
     Nothing,
 }
 
-impl Builder {
+impl Expansion {
     /// An action's call: from the client to the function and back.
     pub(super) fn action(
         &mut self,

@@ -9,7 +9,7 @@ use crate::yaml::{Node, Value};
 
 /// Which alternatives the kit takes in one instance of a chart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct Instance {
     /// Of each choice this one, from 0.
     pub alternative: usize,
     /// What the instance is called: by the field and what is chosen there, if only one field has choices; nothing, if
@@ -18,7 +18,7 @@ pub struct Choice {
 }
 
 /// The instances in which the chart is played in this role.
-pub fn choices(scenario: &Scenario, role: Role) -> Vec<Choice> {
+pub fn instances(scenario: &Scenario, role: Role) -> Vec<Instance> {
     let mut found: Vec<(&'static str, Vec<Node>)> = Vec::new();
     let mut chart = scenario.clone();
     sent(&mut chart, role, &mut |field, node| {
@@ -28,7 +28,7 @@ pub fn choices(scenario: &Scenario, role: Role) -> Vec<Choice> {
     let most = most.unwrap_or(1);
     let name = |alternative| (most > 1).then(|| name(&found, alternative));
     (0..most)
-        .map(|alternative| Choice {
+        .map(|alternative| Instance {
             alternative,
             name: name(alternative),
         })

@@ -19,19 +19,19 @@ use crate::fill::fill;
 use crate::party::{Party, Role};
 use crate::protocol::{EntityType, Key};
 use crate::scenario::message::Bindings;
-use crate::scenario::{Call, Raw, Scenario, Step, StepKind};
+use crate::scenario::{Answer, Call, Raw, Scenario, Step, StepKind};
 use crate::script::choice::taken;
 use crate::script::needs::service_in_role;
-use crate::script::plan::fence_call;
 use crate::script::reason::{NotPlayable, NotYet};
 use crate::script::{CallPlan, Move, MoveKind, Origin, Script, StepInfo};
 use crate::services;
 use crate::yaml::{Node, Span};
+use prost_reflect::MethodDescriptor;
 use std::sync::Arc;
 
 /// The script of a scenario in a role.
 ///
-/// `alternative` is that of one of its [`super::choice::choices`]. `bindings` has a fresh value for `id` and for each of
+/// `alternative` is that of one of its [`super::choice::instances`]. `bindings` has a fresh value for `id` and for each of
 /// the scenario's `ids`.
 ///
 /// # Errors
@@ -54,7 +54,7 @@ pub fn expand(
         service,
         entity: bindings.get("id").cloned().unwrap_or_default(),
     };
-    let mut builder = Builder {
+    let mut expansion = Expansion {
         scenario: scenario.clone(),
         role,
         bindings,
@@ -67,25 +67,25 @@ pub fn expand(
         waiting: Vec::new(),
         live: false,
     };
-    let mut frontier = builder.steps(&scenario.chart, Vec::new())?;
+    let mut frontier = expansion.steps(&scenario.chart, Vec::new())?;
     if role != Role::Sdk && scenario.spec.is_none() {
-        frontier = builder.fence(scenario.span, frontier, "")?;
+        frontier = expansion.fence(scenario.span, frontier, "")?;
     }
     let _ = frontier;
     Ok(Script {
         scenario: scenario.clone(),
         role,
-        bindings: builder.bindings,
-        package: builder.package,
-        key: builder.key,
-        calls: builder.calls,
-        moves: builder.moves,
-        steps: builder.steps,
+        bindings: expansion.bindings,
+        package: expansion.package,
+        key: expansion.key,
+        calls: expansion.calls,
+        moves: expansion.moves,
+        steps: expansion.steps,
     })
 }
 
 /// A script while it is made.
-pub(super) struct Builder {
+pub(super) struct Expansion {
     pub(super) scenario: Arc<Scenario>,
     pub(super) role: Role,
     pub(super) bindings: Bindings,
@@ -130,7 +130,7 @@ impl Ran {
     }
 }
 
-impl Builder {
+impl Expansion {
     // === Steps ===
 
     pub(super) fn entity_type(&self) -> Option<EntityType> {
@@ -439,4 +439,23 @@ pub(super) fn leaves(steps: &[Step]) -> bool {
             }
         )
     })
+}
+
+fn fence_call(span: Span, method: &MethodDescriptor, id: Node, request: Option<Node>) -> Call {
+    Call {
+        span,
+        target: method.full_name().to_owned(),
+        alias: None,
+        id: Some(id),
+        node: None,
+        request,
+        metadata: None,
+        during: Vec::new(),
+        returns: None,
+        replay: None,
+        synchronous: false,
+        answer: Answer::default(),
+        stream: None,
+        then: None,
+    }
 }

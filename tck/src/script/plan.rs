@@ -1,16 +1,16 @@
 //! A call with everything filled in: its request encoded, and what its client gets.
 
-use super::expand::Builder;
+use super::expand::Expansion;
 use crate::party::Party;
 use crate::protocol::{Key, Kind};
+use crate::scenario::Call;
 use crate::scenario::message::{self, MessageError, Scope};
 use crate::scenario::service;
-use crate::scenario::{Answer, Call};
 use crate::script::reason::NotPlayable;
 use crate::script::{CallPlan, Origin, Returns};
 use crate::services;
 use crate::status::{UNKNOWN, status_code};
-use crate::yaml::{Node, Span};
+use crate::yaml::Node;
 use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
@@ -46,7 +46,7 @@ impl CallPlan {
     }
 }
 
-impl Builder {
+impl Expansion {
     pub(super) fn plan(&mut self, call: &Call, origin: Origin) -> Result<usize, NotPlayable> {
         let method = self.method(&call.target)?;
         let (request, entity) = self.request(call, &method)?;
@@ -189,34 +189,10 @@ pub(super) fn bad_request(which: &'static str, target: &str, error: MessageError
     }
 }
 
-pub(super) fn fence_call(
-    span: Span,
-    method: &MethodDescriptor,
-    id: Node,
-    request: Option<Node>,
-) -> Call {
-    Call {
-        span,
-        target: method.full_name().to_owned(),
-        alias: None,
-        id: Some(id),
-        node: None,
-        request,
-        metadata: None,
-        during: Vec::new(),
-        returns: None,
-        replay: None,
-        synchronous: false,
-        answer: Answer::default(),
-        stream: None,
-        then: None,
-    }
-}
-
 /// Headers as a chart writes them: a name may have several values.
 pub(super) fn metadata(node: Option<&Node>) -> Vec<(String, String)> {
     let entries = node.and_then(Node::entries).unwrap_or_default();
-    let named = |(key, value): &(crate::yaml::node::Key, Node)| {
+    let named = |(key, value): &(crate::yaml::node::NodeKey, Node)| {
         let values = value
             .items()
             .unwrap_or(std::slice::from_ref(value))

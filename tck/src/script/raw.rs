@@ -1,6 +1,6 @@
 //! Steps below the level of calls.
 
-use super::expand::{Builder, Frontier};
+use super::expand::{Expansion, Frontier};
 use super::plan::{bad_request, metadata, read_returns};
 use crate::party::{Party, Role};
 use crate::protocol::Key;
@@ -12,7 +12,7 @@ use crate::services;
 use crate::yaml::Node;
 use prost::Message as _;
 
-impl Builder {
+impl Expansion {
     pub(super) fn raw(
         &mut self,
         info: usize,

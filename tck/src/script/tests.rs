@@ -1,4 +1,4 @@
-use super::choice::choices;
+use super::choice::Instance;
 use super::expand::expand;
 use super::*;
 use crate::scenario::read;
@@ -314,8 +314,11 @@ fn a_reason_has_a_sentence_and_a_code() {
 
 /// What the instances of a chart are called.
 fn instances(scenario: &Scenario, role: Role) -> Vec<String> {
-    let name = |choice: choice::Choice| choice.name.unwrap_or_default();
-    choices(scenario, role).into_iter().map(name).collect()
+    let name = |instance: Instance| instance.name.unwrap_or_default();
+    choice::instances(scenario, role)
+        .into_iter()
+        .map(name)
+        .collect()
 }
 
 #[test]

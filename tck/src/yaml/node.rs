@@ -25,12 +25,12 @@ pub enum Value {
     /// A list.
     List(Vec<Node>),
     /// A map in the order of the source.
-    Map(Vec<(Key, Node)>),
+    Map(Vec<(NodeKey, Node)>),
 }
 
 /// A key of a map.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Key {
+pub struct NodeKey {
     /// Where it stands.
     pub span: Span,
     /// Its text.
@@ -57,7 +57,7 @@ impl Node {
     pub fn map<K: Into<String>>(span: Span, entries: impl IntoIterator<Item = (K, Node)>) -> Node {
         let entries = entries.into_iter().map(|(k, v)| {
             (
-                Key {
+                NodeKey {
                     span,
                     text: k.into(),
                 },
@@ -81,7 +81,7 @@ impl Node {
     }
 
     /// The entries, if this is a map.
-    pub fn entries(&self) -> Option<&[(Key, Node)]> {
+    pub fn entries(&self) -> Option<&[(NodeKey, Node)]> {
         match &self.value {
             Value::Map(entries) => Some(entries),
             _ => None,

@@ -1,7 +1,7 @@
 //! Reads values of a file: maps with the keys that they may and must have, lists, texts. An error points at the key or
 //! value that is wrong, and says what was allowed.
 
-use super::node::Key;
+use super::node::NodeKey;
 use super::source::allowed;
 use super::{Node, Source, SourceError, Span};
 use std::str::FromStr;
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// It isn't one.
-    pub fn entries(self, what: &str) -> Result<&'a [(Key, Node)], SourceError> {
+    pub fn entries(self, what: &str) -> Result<&'a [(NodeKey, Node)], SourceError> {
         match self.node.entries() {
             Some(entries) => Ok(entries),
             None => self.error(format!("{what} is written as a map"), None),

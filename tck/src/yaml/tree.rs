@@ -1,6 +1,6 @@
 //! (2) YAML as a tree that knows where everything stands.
 
-use crate::yaml::node::Key;
+use crate::yaml::node::NodeKey;
 use crate::yaml::{Node, Source, SourceError, Span, Value};
 use granit_parser::{Event, Parser, ScalarStyle};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ fn tab(text: &str, at: usize) -> Option<Span> {
 
 enum Open {
     List(Span, Vec<Node>),
-    Map(Span, Vec<(Key, Node)>, Option<Key>),
+    Map(Span, Vec<(NodeKey, Node)>, Option<NodeKey>),
 }
 
 struct TreeBuilder<'a> {
@@ -168,7 +168,7 @@ impl TreeBuilder<'_> {
             Some(Open::Map(_, entries, key)) => {
                 let twice = entries.iter().any(|(other, _)| other.text == text);
                 let word = !matches!(node.value, Value::List(_) | Value::Map(_));
-                *key = Some(Key {
+                *key = Some(NodeKey {
                     span: node.span,
                     text: text.to_owned(),
                 });

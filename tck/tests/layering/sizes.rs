@@ -9,7 +9,7 @@ use crate::{CRATES, src_root};
 /// How many lines the core may have that are neither blank, nor comments, nor tests.
 const CORE: usize = 8_000;
 /// Files and functions that read better whole, and why.
-const WHOLE: [(&str, &str); 0] = [];
+const WHOLE: [(&str, &str); 1] = [("tck/scenario/keys.rs", "the table of the language's keys")];
 /// How long a file may be, all lines counted.
 const FILE: usize = 500;
 /// How long a function may be, from its name to its last brace.

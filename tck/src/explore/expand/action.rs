@@ -1,29 +1,29 @@
 //! (3) Calls of actions as steps: unary ones as those of entities, streamed ones line by line.
 
 use super::{Chart, HERE, call, step};
-use crate::explore::generate::action::{Call, Input, Request};
+use crate::explore::generate::action::{ActionInput, CallInput, Request};
 use crate::scenario::{Step, StepKind, Stream, StreamLine};
 use crate::yaml::Node;
 
 impl Chart {
-    pub(super) fn actions(&mut self, inputs: &[Input]) -> Vec<Step> {
+    pub(super) fn actions(&mut self, inputs: &[ActionInput]) -> Vec<Step> {
         inputs
             .iter()
             .map(|input| step(self.action(input)))
             .collect()
     }
 
-    fn action(&mut self, input: &Input) -> StepKind {
+    fn action(&mut self, input: &ActionInput) -> StepKind {
         match input {
-            Input::Process(asked) => self.process(asked),
-            Input::Two(target) => {
+            ActionInput::Process(asked) => self.process(asked),
+            ActionInput::Two(target) => {
                 let request = Node::map(HERE, [("id", self.target(*target))]);
                 call(&self.models.call_two(), Some(request), None)
             }
         }
     }
 
-    fn process(&mut self, asked: &Call) -> StepKind {
+    fn process(&mut self, asked: &CallInput) -> StepKind {
         let kind = asked.kind;
         let mut requests = asked.requests.iter().map(|request| self.groups(request));
         let request = if kind.streams_in() {
@@ -60,9 +60,9 @@ fn asking(request: Node) -> StreamLine {
 }
 
 /// Puts the answers to requests that are overtaken behind the next that isn't.
-pub(super) fn overtake(chart: &mut [Step], inputs: &[Input]) {
+pub(super) fn overtake(chart: &mut [Step], inputs: &[ActionInput]) {
     for (step, input) in chart.iter_mut().zip(inputs) {
-        if let (StepKind::Call(call), Input::Process(asked)) = (&mut step.kind, input)
+        if let (StepKind::Call(call), ActionInput::Process(asked)) = (&mut step.kind, input)
             && let Some(stream) = &mut call.stream
             && asked.kind.streams_in()
         {

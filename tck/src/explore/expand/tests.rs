@@ -10,12 +10,12 @@ use crate::scenario::message;
 use crate::scenario::{read, write};
 use crate::script;
 
-fn scenario(plan: &Plan) -> Scenario {
+fn scenario(plan: &Inputs) -> Scenario {
     expand("test".to_owned(), "A test".to_owned(), plan)
 }
 
 fn chart(inputs: &[Input]) -> Scenario {
-    scenario(&Plan::EventSourced(inputs.to_vec()))
+    scenario(&Inputs::EventSourced(inputs.to_vec()))
 }
 
 fn answer(step: &Step) -> &Answer {
@@ -61,7 +61,7 @@ fn the_model_answers_and_remembers() {
 
 #[test]
 fn targets_are_declared_once() {
-    use Target::{Fresh, Shared};
+    use TargetId::{Fresh, Shared};
     let scenario = chart(&[
         Input::Process(vec![
             Ask::Effect(Shared),
@@ -149,11 +149,11 @@ fn a_generated_scenario_can_be_played_in_every_role() {
 #[test]
 fn a_value_is_replaced_and_deleted() {
     use Text::Plain;
-    let scenario = scenario(&Plan::Value(vec![
+    let scenario = scenario(&Inputs::Value(vec![
         Input::Process(vec![Ask::Value(Plain), Ask::Value(Plain)]),
         Input::Process(vec![Ask::Value(Plain), Ask::Fail(Plain)]),
         Input::Passivate,
-        Input::Process(vec![Ask::Delete, Ask::Forward(Target::Fresh)]),
+        Input::Process(vec![Ask::Delete, Ask::Forward(TargetId::Fresh)]),
     ]));
     let [first, failed, _, last] = scenario.chart.as_slice() else {
         panic!("four steps")
@@ -182,12 +182,12 @@ fn request(groups: &[&[Ask]], overtaken: bool) -> action::Request {
 }
 
 fn action_chart(kind: Kind, requests: &[action::Request]) -> Call {
-    let call = action::Call {
+    let call = action::CallInput {
         kind,
         requests: requests.to_vec(),
         burst: false,
     };
-    let scenario = scenario(&Plan::Action(vec![action::Input::Process(call)]));
+    let scenario = scenario(&Inputs::Action(vec![action::ActionInput::Process(call)]));
     match scenario.chart.into_iter().next().unwrap().kind {
         StepKind::Call(call) => *call,
         other => panic!("expected a call, got {other:?}"),
@@ -221,7 +221,7 @@ const VALUE: Ask = Ask::Value(Text::Plain);
 
 #[test]
 fn the_responses_of_a_stream_stand_where_they_are_awaited() {
-    let forward = Ask::Forward(Target::Shared);
+    let forward = Ask::Forward(TargetId::Shared);
     let call = action_chart(
         Kind::Streamed,
         &[
@@ -249,7 +249,7 @@ fn the_responses_of_a_stream_stand_where_they_are_awaited() {
 
 #[test]
 fn what_streams_in_one_direction_has_its_other_side_beside_the_call() {
-    let asked = [request(&[&[VALUE], &[Ask::Effect(Target::Fresh)]], false)];
+    let asked = [request(&[&[VALUE], &[Ask::Effect(TargetId::Fresh)]], false)];
     let call = action_chart(Kind::StreamedOut, &asked);
     assert!(call.request.is_some() && call.answer.is_unwritten());
     assert_eq!(lines(&call), ["< { message: A }", "< true"]);

@@ -1,6 +1,6 @@
 //! (3) Random inputs of actions: calls of all four kinds, and how requests and responses of one call mix.
 
-use super::{Ask, Target, ask, target};
+use super::{Ask, TargetId, ask, target};
 use crate::protocol::Kind;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
@@ -8,16 +8,16 @@ use proptest::prop_oneof;
 
 /// A call of an action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Input {
+pub enum ActionInput {
     /// Of the model.
-    Process(Call),
+    Process(CallInput),
     /// Of the second action.
-    Two(Target),
+    Two(TargetId),
 }
 
 /// A call of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Call {
+pub struct CallInput {
     /// Which of the four.
     pub kind: Kind,
     /// One, where requests don't stream.
@@ -47,15 +47,15 @@ const GROUPS: usize = 3;
 /// Things that one group asks for, at most.
 const ASKS: usize = 3;
 
-pub(super) fn inputs() -> impl Strategy<Value = Vec<Input>, Tree: Send + 'static> {
+pub(super) fn inputs() -> impl Strategy<Value = Vec<ActionInput>, Tree: Send + 'static> {
     let input = prop_oneof![
-        6 => call().prop_map(Input::Process),
-        1 => target().prop_map(Input::Two),
+        6 => call().prop_map(ActionInput::Process),
+        1 => target().prop_map(ActionInput::Two),
     ];
     vec(input, 1..=CALLS)
 }
 
-fn call() -> impl Strategy<Value = Call, Tree: Send + 'static> {
+fn call() -> impl Strategy<Value = CallInput, Tree: Send + 'static> {
     let kind = prop_oneof![
         1 => Just(Kind::Unary),
         1 => Just(Kind::StreamedOut),
@@ -72,7 +72,7 @@ fn request() -> impl Strategy<Value = Request, Tree: Send + 'static> {
 }
 
 /// The call without what does nothing, so that different calls make different charts.
-pub(super) fn effective(kind: Kind, mut requests: Vec<Request>, burst: bool) -> Call {
+pub(super) fn effective(kind: Kind, mut requests: Vec<Request>, burst: bool) -> CallInput {
     if !kind.streams_in() {
         requests.truncate(1);
         requests.resize_with(1, Request::default);
@@ -88,7 +88,7 @@ pub(super) fn effective(kind: Kind, mut requests: Vec<Request>, burst: bool) -> 
         request.overtaken &= awaited && index < last;
         awaited = request.overtaken;
     }
-    Call {
+    CallInput {
         kind,
         requests,
         burst: burst && kind != Kind::Unary,

@@ -1,6 +1,6 @@
 use super::*;
 
-fn drawn(seed: u64, count: usize) -> Vec<Plan> {
+fn drawn(seed: u64, count: usize) -> Vec<Inputs> {
     trees(seed, count)
         .iter()
         .map(|tree| tree.current())
@@ -20,8 +20,8 @@ fn everything_is_drawn_sooner_or_later() {
         let plans = drawn(0, 600).into_iter();
         let inputs: Vec<Input> = plans
             .filter_map(|plan| match plan {
-                Plan::EventSourced(inputs) if !value => Some(inputs),
-                Plan::Value(inputs) if value => Some(inputs),
+                Inputs::EventSourced(inputs) if !value => Some(inputs),
+                Inputs::Value(inputs) if value => Some(inputs),
                 _ => None,
             })
             .flatten()
@@ -50,7 +50,7 @@ fn every_ask(asks: &[&Ask]) {
             "{text:?}"
         );
     }
-    for target in [Target::Fresh, Target::Shared] {
+    for target in [TargetId::Fresh, TargetId::Shared] {
         assert!(asks.contains(&&Ask::Forward(target)) && asks.contains(&&Ask::Effect(target)));
     }
     assert!(asks.contains(&&Ask::AsynchronousEffect));
@@ -59,7 +59,7 @@ fn every_ask(asks: &[&Ask]) {
 #[test]
 fn only_an_entity_with_a_stream_is_passivated() {
     let process = || Input::Process(Vec::new());
-    let two = || Input::Two(Target::Fresh, Vec::new());
+    let two = || Input::Two(TargetId::Fresh, Vec::new());
     use Input::Passivate;
     let inputs = vec![
         Passivate,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::explore::generate::{Ask, Input, Plan, Text};
+use crate::explore::generate::{Ask, Input, Inputs, Text};
 use crate::explore::{expand, generate};
 use crate::scenario::{Answer, Step, StepKind};
 use std::collections::HashSet;
@@ -49,7 +49,7 @@ async fn a_failing_chart_shrinks_to_the_two_steps_that_matter() {
     let smallest = expand::expand(
         String::new(),
         String::new(),
-        &Plan::EventSourced(smallest.to_vec()),
+        &Inputs::EventSourced(smallest.to_vec()),
     );
     let mut found = 0;
     for generated in failing() {

@@ -6,7 +6,7 @@ use crate::finding::Mismatch;
 use crate::judge::collector::{Case, Collector};
 use crate::judge::objection::Objection;
 use crate::party::Party;
-use crate::play::{Aligned, Stream};
+use crate::play::{Aligned, StreamState};
 use crate::protocol::EntityType;
 use crate::requirement::{RequirementName, names};
 use crate::scenario::message::NOTHING;
@@ -140,7 +140,7 @@ fn is_one_sided(found: &Mismatch) -> bool {
 /// The entry's stream began with something that was stored.
 fn replayed(case: &Case<'_>, aligned: &Aligned) -> bool {
     match case.stream(aligned.entry) {
-        Some(Stream::Entity(track)) => track.activation.is_replay(),
+        Some(StreamState::Entity(track)) => track.activation.is_replay(),
         _ => false,
     }
 }

@@ -4,7 +4,7 @@ use crate::finding::Mismatch;
 use crate::judge::collector::{Case, Collector};
 use crate::judge::objection::Objection;
 use crate::party::Party;
-use crate::play::{Aligned, Stream};
+use crate::play::{Aligned, StreamState};
 use crate::protocol::metadata::{metadata_value, reserved};
 use crate::requirement::{RequirementName, names};
 use crate::script::{CallPlan, Origin};
@@ -122,7 +122,7 @@ pub(super) fn of_reply(collector: &mut Collector<'_>, aligned: &Aligned, index: 
 
 /// The response headers of a client's call.
 fn headers<'a>(case: &Case<'a>, call: usize) -> &'a [(String, String)] {
-    let Some(Stream::Front {
+    let Some(StreamState::Front {
         headers: Some(entry),
         ..
     }) = case.play.front(call)

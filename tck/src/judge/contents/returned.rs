@@ -5,7 +5,7 @@ use crate::finding::Mismatch;
 use crate::judge::collector::{Case, Collector};
 use crate::judge::objection::Objection;
 use crate::party::Party;
-use crate::play::{Aligned, Stream};
+use crate::play::{Aligned, StreamState};
 use crate::protocol::Reply;
 use crate::requirement::{Level, RequirementName, Requirements, names};
 use crate::scenario::message;
@@ -54,7 +54,7 @@ fn received(case: &Case<'_>, aligned: &Aligned, call: usize) -> Option<ClientRes
     else {
         return None;
     };
-    let Some(Stream::Front { messages, .. }) = case.play.front(call) else {
+    let Some(StreamState::Front { messages, .. }) = case.play.front(call) else {
         return None;
     };
     Some(ClientResult {

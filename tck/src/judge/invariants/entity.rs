@@ -2,10 +2,9 @@
 //! stores: its [`StateRules`] and [`History`].
 
 mod function;
-pub(super) mod history;
 mod proxy;
 
-use self::history::{History, Replayed, StateRules};
+use super::history::{History, Replayed, StateRules};
 use super::{event_sourced, value_entity};
 use crate::judge::collector::Collector;
 use crate::judge::evaluation::Evaluation;

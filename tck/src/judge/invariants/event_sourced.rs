@@ -1,6 +1,6 @@
 //! What is stored of event sourced entities: events and snapshots.
 
-use super::entity::history::{History, Replayed, StateRules};
+use super::history::{History, Replayed, StateRules};
 use crate::judge::evaluation::Evaluation;
 use crate::protocol::{Begin, Reply};
 use crate::requirement::{RequirementName, names};

@@ -1,6 +1,6 @@
 //! What is stored of value entities: the last value, or none.
 
-use super::entity::history::{History, Replayed, StateRules};
+use super::history::{History, Replayed, StateRules};
 use crate::judge::evaluation::Evaluation;
 use crate::protocol::{Begin, Change, Reply};
 use crate::requirement::{RequirementName, names};

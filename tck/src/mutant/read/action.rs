@@ -4,7 +4,7 @@ use super::super::{Assignment, Direction, FieldPath, RuleAction, When};
 use super::types::{MethodTypes, any_fits, build, check};
 use crate::scenario::message;
 use crate::status::STATUS;
-use crate::yaml::node::Key;
+use crate::yaml::node::NodeKey;
 use crate::yaml::{Cursor, Node, SourceError};
 use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
@@ -47,7 +47,12 @@ impl ActionReader<'_> {
         }
     }
 
-    fn keyed(&self, at: Cursor<'_>, key: &Key, value: &Node) -> Result<RuleAction, SourceError> {
+    fn keyed(
+        &self,
+        at: Cursor<'_>,
+        key: &NodeKey,
+        value: &Node,
+    ) -> Result<RuleAction, SourceError> {
         let wrong = |message: &str, help: Option<&str>| {
             Err(at.failed(key.span, message, help.map(str::to_owned)))
         };
@@ -84,7 +89,7 @@ impl ActionReader<'_> {
     fn assignment(
         &self,
         at: Cursor<'_>,
-        key: &Key,
+        key: &NodeKey,
         value: &Node,
     ) -> Result<Assignment, SourceError> {
         let Some(path) = FieldPath::parse(&key.text) else {

@@ -2,7 +2,7 @@
 
 use super::Simulation;
 use crate::party::Party;
-use crate::play::Stream;
+use crate::play::StreamState;
 use crate::protocol::{self, Change, EntityType, FromFunction, Key, Reply, Stored};
 use crate::scenario::message::{self, Scope};
 use crate::script::{self, MoveKind, Place, Returns, Script};
@@ -97,7 +97,7 @@ impl Simulation {
             else {
                 continue;
             };
-            let Some(Stream::Entity(track)) = self.play.stream(stream) else {
+            let Some(StreamState::Entity(track)) = self.play.stream(stream) else {
                 continue;
             };
             let (id, key) = (track.last_id, track.key.clone());
@@ -128,7 +128,7 @@ impl Simulation {
 
     fn is_open(&self, stream: StreamId) -> bool {
         match self.play.stream(stream) {
-            Some(Stream::Entity(track)) => !(track.proxy_done || track.function_done),
+            Some(StreamState::Entity(track)) => !(track.proxy_done || track.function_done),
             _ => false,
         }
     }
@@ -343,7 +343,7 @@ impl Simulation {
     /// Nothing was sent to this client yet.
     fn is_first(&self, call: usize) -> bool {
         match self.play.front(call) {
-            Some(Stream::Front {
+            Some(StreamState::Front {
                 headers: None,
                 messages,
                 ..

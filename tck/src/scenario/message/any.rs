@@ -31,7 +31,7 @@ const PRIMITIVES: [(&str, Kind); 7] = [
 ];
 
 /// An `Any` as it is written.
-pub(super) struct Written {
+pub(super) struct WrittenAny {
     pub url: String,
     pub content: Content,
 }
@@ -49,7 +49,7 @@ pub(super) enum Content {
 }
 
 /// Reads an `Any` that is no operator.
-pub(super) fn read(node: &Node, package: &str) -> Result<Written> {
+pub(super) fn read(node: &Node, package: &str) -> Result<WrittenAny> {
     let entries = match &node.value {
         Value::Map(entries) => entries.as_slice(),
         Value::Null => return nothing_written(node.span),
@@ -59,19 +59,19 @@ pub(super) fn read(node: &Node, package: &str) -> Result<Written> {
         return by_url(node);
     }
     match entries {
-        [] => Ok(Written {
+        [] => Ok(WrittenAny {
             url: String::new(),
             content: Content::Empty,
         }),
         [(key, content)] => match primitive(&key.text) {
-            Some(kind) => Ok(Written {
+            Some(kind) => Ok(WrittenAny {
                 url: format!("{PRIMITIVE_PREFIX}{}", key.text),
                 content: Content::Primitive(kind, content.clone()),
             }),
             None => {
                 let descriptor = named(&key.text, package, key.span)?;
                 let url = protobuf_type_url(descriptor.full_name());
-                Ok(Written {
+                Ok(WrittenAny {
                     url,
                     content: Content::Message(descriptor, content.clone()),
                 })
@@ -90,7 +90,7 @@ fn not_any<T>(node: &Node) -> Result<T> {
     )
 }
 
-fn by_url(node: &Node) -> Result<Written> {
+fn by_url(node: &Node) -> Result<WrittenAny> {
     let entries = node.entries().unwrap_or_default();
     let Some(url) = node.get("@type").and_then(Node::as_text) else {
         return not_any(node);
@@ -123,7 +123,7 @@ fn by_url(node: &Node) -> Result<Written> {
             Content::Message(descriptor, Node::new(node.span, Value::Map(rest)))
         }
     };
-    Ok(Written {
+    Ok(WrittenAny {
         url: url.to_owned(),
         content,
     })

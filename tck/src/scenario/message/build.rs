@@ -9,7 +9,7 @@ use super::{
     ANY, METADATA, MOST, MessageError, Result, Scope, alternatives, error, is, nothing_written,
     repeated, text_of, unknown,
 };
-use crate::yaml::node::{Key, OPERATORS};
+use crate::yaml::node::{NodeKey, OPERATORS};
 use crate::yaml::source::allowed;
 use crate::yaml::{Node, Span, Value};
 use base64::Engine as _;
@@ -181,7 +181,7 @@ impl Builder<'_> {
         message
     }
 
-    fn field(&mut self, descriptor: &MessageDescriptor, key: &Key) -> Option<FieldDescriptor> {
+    fn field(&mut self, descriptor: &MessageDescriptor, key: &NodeKey) -> Option<FieldDescriptor> {
         let found = descriptor.get_field_by_name(&key.text);
         if found.is_none() {
             let fields: Vec<FieldDescriptor> = descriptor.fields().collect();
@@ -196,7 +196,7 @@ impl Builder<'_> {
         found
     }
 
-    fn alone_in_oneof(&mut self, key: &Key, field: &FieldDescriptor, message: &DynamicMessage) {
+    fn alone_in_oneof(&mut self, key: &NodeKey, field: &FieldDescriptor, message: &DynamicMessage) {
         let Some(oneof) = field.containing_oneof() else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use super::any::{self, Held};
 use super::{ANY, Bindings, METADATA, substitute, unknown};
-use crate::yaml::node::Key;
+use crate::yaml::node::NodeKey;
 use crate::yaml::{Node, Span, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -246,7 +246,7 @@ pub fn flow(node: &Node) -> String {
         Value::Map(entries) if entries.is_empty() => "{}".to_owned(),
         Value::Map(entries) => {
             let entry =
-                |(key, value): &(Key, Node)| format!("{}: {}", quoted(&key.text), flow(value));
+                |(key, value): &(NodeKey, Node)| format!("{}: {}", quoted(&key.text), flow(value));
             format!(
                 "{{ {} }}",
                 entries.iter().map(entry).collect::<Vec<_>>().join(", ")

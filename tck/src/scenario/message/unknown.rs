@@ -1,19 +1,19 @@
 //! Fields that the descriptors don't have: `"?99": "0801"` holds bytes, `"?99": 5` a varint.
 
 use super::{Result, error};
-use crate::yaml::node::Key;
+use crate::yaml::node::NodeKey;
 use crate::yaml::{Node, Span, Value};
 use bytes::{Buf, BufMut};
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
 use prost_reflect::UnknownField;
 
 /// The number of a field that is written by number.
-pub(super) fn number(key: &Key) -> Option<&str> {
+pub(super) fn number(key: &NodeKey) -> Option<&str> {
     key.text.strip_prefix('?')
 }
 
 /// Appends such a field, or each of a list of them.
-pub(super) fn encode(bytes: &mut Vec<u8>, key: &Key, value: &Node) -> Result<()> {
+pub(super) fn encode(bytes: &mut Vec<u8>, key: &NodeKey, value: &Node) -> Result<()> {
     let written: Option<u32> = number(key).and_then(|number| number.parse().ok());
     let Some(number) = written.filter(|number| (1..1 << 29).contains(number)) else {
         let help = "for example \"?99\", from 1 to 536870911".to_owned();

@@ -5,7 +5,7 @@ use super::super::{Answer, Call, Stream, StreamLine, message};
 use super::Reader;
 use super::kind::{head_span, is_answer, list, misfit, truth};
 use crate::protocol::{StateContent, StatePart, state_parts};
-use crate::yaml::node::Key;
+use crate::yaml::node::NodeKey;
 use crate::yaml::{Node, Value};
 
 impl Reader<'_> {
@@ -81,7 +81,7 @@ impl Reader<'_> {
 
     /// The answer in a map that has other keys too.
     pub(super) fn answer(&mut self, node: &Node) -> Answer {
-        let mut parts: Vec<(Key, Node)> = Vec::new();
+        let mut parts: Vec<(NodeKey, Node)> = Vec::new();
         let mut unordered = Vec::new();
         self.parts(node, &mut parts);
         for line in list(node.get("unordered")) {
@@ -114,7 +114,7 @@ impl Reader<'_> {
         answer
     }
 
-    fn parts(&mut self, node: &Node, parts: &mut Vec<(Key, Node)>) {
+    fn parts(&mut self, node: &Node, parts: &mut Vec<(NodeKey, Node)>) {
         for (key, value) in node.entries().unwrap_or_default() {
             if key.text == "unordered" || !keys::ANSWER.iter().any(|doc| doc.key == key.text) {
                 continue;

@@ -1,19 +1,19 @@
 use super::*;
-use crate::explore::generate::{Plan, Text, trees};
+use crate::explore::generate::{Inputs, Text, trees};
 
 const VALUE: Ask = Ask::Value(Text::Plain);
 const FAIL: Ask = Ask::Fail(Text::Plain);
-const EFFECT: Ask = Ask::Effect(Target::Fresh);
+const EFFECT: Ask = Ask::Effect(TargetId::Fresh);
 
-fn calls() -> Vec<Call> {
+fn calls() -> Vec<CallInput> {
     let plans = trees(0, 900).into_iter().map(|tree| tree.current());
     let inputs = plans.filter_map(|plan| match plan {
-        Plan::Action(inputs) => Some(inputs),
+        Inputs::Action(inputs) => Some(inputs),
         _ => None,
     });
     let process = inputs.flatten().filter_map(|input| match input {
-        Input::Process(call) => Some(call),
-        Input::Two(_) => None,
+        ActionInput::Process(call) => Some(call),
+        ActionInput::Two(_) => None,
     });
     process.collect()
 }
@@ -30,7 +30,7 @@ fn every_kind_of_call_is_drawn_in_every_way() {
     let calls = calls();
     for kind in Kind::ALL {
         let of_kind = || calls.iter().filter(|call| call.kind == kind);
-        let some = |is: fn(&Call) -> bool| of_kind().any(is);
+        let some = |is: fn(&CallInput) -> bool| of_kind().any(is);
         assert!(some(|call| !call.burst), "{kind:?}");
         assert_eq!(some(|call| call.burst), kind != Kind::Unary, "{kind:?}");
         assert_eq!(some(|call| call.requests.is_empty()), kind.streams_in());
