@@ -161,8 +161,11 @@ fn one_more(line: &str, which: usize) -> Option<String> {
 
 // === Why nobody need object ===
 
+/// A reason, and which changes it holds for.
+type Reason = (&'static str, fn(&Changed<'_>) -> bool);
+
 /// Why the judge may accept a change; each by the rule that allows it.
-const EXCUSES: [(&str, fn(&Changed<'_>) -> bool); 8] = [
+const EXCUSES: [Reason; 8] = [
     (
         "headers without metadata say nothing",
         |changed| matches!(&changed.entry().what, What::Headers { metadata } if metadata.is_empty()),
@@ -176,7 +179,8 @@ const EXCUSES: [(&str, fn(&Changed<'_>) -> bool); 8] = [
     (
         "the text of a status is its sender's own, but for the description of a failure",
         |changed| {
-            let own = |message: &str| ["", "no reply"].contains(&message);
+            let refuses = changed.script.role == Role::Sdk;
+            let own = |message: &str| refuses || ["", "no reply"].contains(&message);
             changed.mutation == Mutation::StatusText
                 && matches!(&changed.entry().what, What::End { message, .. } if own(message))
         },
@@ -215,7 +219,7 @@ const EXCUSES: [(&str, fn(&Changed<'_>) -> bool); 8] = [
 ];
 
 /// What the judge accepts today and shouldn't; each has a case in `judge/cases/`.
-const GAPS: [(&str, fn(&Changed<'_>) -> bool); 3] = [
+const GAPS: [Reason; 3] = [
     (
         "a transcript that ends before its last stream does",
         |changed| {
@@ -224,11 +228,16 @@ const GAPS: [(&str, fn(&Changed<'_>) -> bool); 3] = [
         },
     ),
     (
-        "the type URL of an action's reply that no chart writes out",
+        "an answer that the chart leaves to the model, of a fence or of clients side by side: nobody asks the model",
         |changed| {
-            let fence =
-                |kind| matches!(kind, MoveKind::Answer(call) if changed.script.calls[call].fence);
-            changed.mutation == Mutation::Bit && changed.aligned().is_some_and(fence)
+            let open = |kind| match kind {
+                MoveKind::Answer(call) => {
+                    let call = &changed.script.calls[call];
+                    call.fence || call.answer.is_none()
+                }
+                _ => false,
+            };
+            changed.mutation == Mutation::Bit && changed.aligned().is_some_and(open)
         },
     ),
     (
