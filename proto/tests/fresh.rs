@@ -3,6 +3,8 @@
 //!
 //! `UPDATE=1 cargo test -p cloudstate-protocol --test fresh` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::{env, fs, io};

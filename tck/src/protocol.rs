@@ -138,7 +138,7 @@ impl Reply {
     }
 
     /// The same, as the answer to a command of this id.
-    pub fn to_command(mut self, id: i64) -> Reply {
+    pub fn for_command(mut self, id: i64) -> Reply {
         self.command_id = id;
         if let Some(common::client_action::Action::Failure(failure)) = &mut self.action {
             failure.command_id = id;

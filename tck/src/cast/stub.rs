@@ -85,7 +85,7 @@ impl StubCall {
                         let reply = entity
                             .handle(&command.name, &payload)
                             .ok_or(StubError::NoAnswer(command.name))?;
-                        Ok(encoded(*entity_type, [reply.to_command(command.id)]))
+                        Ok(encoded(*entity_type, [reply.for_command(command.id)]))
                     }
                     (message, _) => Err(StubError::Unexpected(Box::new(message))),
                 }

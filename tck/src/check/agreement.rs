@@ -76,7 +76,7 @@ impl Agreement<'_> {
         let Some(descriptor) = descriptor_pool().get_message_by_name(name) else {
             return;
         };
-        let bytes = entity_type.protocol().reply(reply.to_command(id));
+        let bytes = entity_type.protocol().reply(reply.for_command(id));
         let Ok(actual) = DynamicMessage::decode(descriptor.clone(), bytes.as_slice()) else {
             return;
         };

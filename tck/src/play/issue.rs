@@ -244,7 +244,7 @@ impl Play {
                 self.build(&node, entity_type.message(Party::Function))
             }
             None => match self.model_answers(stream, plan) {
-                Some(reply) => entity_type.protocol().reply(reply.to_command(id)).into(),
+                Some(reply) => entity_type.protocol().reply(reply.for_command(id)).into(),
                 None => self.broken(format!("the model can't answer {}", plan.path)),
             },
         };
