@@ -5,6 +5,8 @@
 //!
 //! And how many scenarios are played in each role is pinned: one that nothing makes applicable any more fails nowhere.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "reference/system.rs"]
 mod system;
 
