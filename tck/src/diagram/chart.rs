@@ -320,40 +320,18 @@ impl ChartRows {
 
     fn stream(&mut self, call: &Call, stream: &Stream, origin: DrawnOrigin) {
         let front = self.front() && origin == DrawnOrigin::Client;
-        let lines = |chart: &mut ChartRows| {
-            for line in &stream.lines {
-                if let Some(request) = &line.request {
-                    let text = flow(request);
-                    if front {
-                        chart.send(Client, Proxy, text.clone());
-                    }
-                    chart.send(
-                        Proxy,
-                        Function,
-                        if front { "the same".to_owned() } else { text },
-                    );
-                }
-                if let Some(step) = &line.step {
-                    chart.step(step);
-                }
-                if let Some(answer) = &line.answer {
-                    chart.answer(answer, "");
-                    chart.carried_out(answer);
-                    if let (true, Some(text)) = (front, returned(answer)) {
-                        chart.send(Proxy, Client, text);
-                    }
-                }
-            }
-        };
-        match stream.burst {
-            true => self.framed("nobody waits for anybody", lines),
-            false => lines(self),
+        if stream.burst {
+            self.framed("nobody waits for anybody", |chart| {
+                chart.lines(stream, front);
+            });
+        } else {
+            self.lines(stream, front);
         }
-        if !call.answer.is_unwritten() || call.answer.nothing || stream.lines.is_empty() {
-            if front {
-                self.signal(Client, Proxy, "half-close");
+        let written = !call.answer.is_unwritten() || stream.lines.is_empty();
+        if written && !is_given_up(stream) {
+            if stream.lines.iter().all(|line| line.request.is_none()) {
+                self.half_close(stream, front);
             }
-            self.signal(Proxy, Function, "half-close");
             self.answered(call);
             if front {
                 let text = call
@@ -361,11 +339,8 @@ impl ChartRows {
                     .as_ref()
                     .map(flow)
                     .or_else(|| returned(&call.answer));
-                self.send(
-                    Proxy,
-                    Client,
-                    format!("returns {}", text.unwrap_or("the reply".to_owned())),
-                );
+                let text = text.unwrap_or("the reply".to_owned());
+                self.send(Proxy, Client, format!("returns {text}"));
             }
         }
         if let Some(ends) = &stream.ends {
@@ -376,6 +351,47 @@ impl ChartRows {
             };
             self.signal(from, to, format!("ends {}", flow(ends)));
         }
+    }
+
+    /// The lines of a stream in their order, and the half-close behind the last request.
+    fn lines(&mut self, stream: &Stream, front: bool) {
+        let last = stream.lines.iter().rposition(|line| line.request.is_some());
+        for (at, line) in stream.lines.iter().enumerate() {
+            if let Some(request) = &line.request {
+                let text = flow(request);
+                if front {
+                    self.send(Client, Proxy, text.clone());
+                }
+                let passed = if front { "the same".to_owned() } else { text };
+                self.send(Proxy, Function, passed);
+                if last == Some(at) {
+                    self.half_close(stream, front);
+                }
+            }
+            if let Some(step) = &line.step {
+                self.step(step);
+            }
+            if let Some(answer) = &line.answer {
+                self.answer(answer, "");
+                self.carried_out(answer);
+                if let (true, Some(text)) = (front, returned(answer)) {
+                    self.send(Proxy, Client, text);
+                }
+            }
+        }
+    }
+
+    /// No more requests, unless somebody says so by hand.
+    fn half_close(&mut self, stream: &Stream, front: bool) {
+        let by_hand = raw_lines(stream)
+            .any(|(party, what)| party != Function && matches!(what, Raw::Ends(_) | Raw::Resets));
+        if by_hand {
+            return;
+        }
+        if front {
+            self.signal(Client, Proxy, "half-close");
+        }
+        self.signal(Proxy, Function, "half-close");
     }
 
     // === Raw steps ===
@@ -415,6 +431,24 @@ impl ChartRows {
             }
         }
     }
+}
+
+/// The raw steps between the messages of a stream.
+fn raw_lines(stream: &Stream) -> impl Iterator<Item = (Party, &Raw)> {
+    let steps = stream.lines.iter().filter_map(|line| line.step.as_deref());
+    steps.filter_map(|step| match &step.kind {
+        StepKind::Raw { party, what } => Some((*party, what)),
+        _ => None,
+    })
+}
+
+/// Somebody ends the call by hand, so that its one answer doesn't come.
+fn is_given_up(stream: &Stream) -> bool {
+    raw_lines(stream).any(|(party, what)| match what {
+        Raw::Resets => true,
+        Raw::Ends(_) | Raw::Fails | Raw::Fault(_) => party == Function,
+        _ => false,
+    })
 }
 
 /// Whom a party talks to on the entity's stream; a client only ever talks to the proxy.
