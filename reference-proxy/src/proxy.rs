@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -56,14 +57,29 @@ pub struct Parts {
     pub doors: Vec<MakeDoor>,
 }
 
+type OnListening<'a> = Box<dyn FnOnce(SocketAddr) + Send + 'a>;
+
 /// Runs a proxy until `shutdown` resolves and everything under way is done.
 ///
 /// Clients are refused until the user function's specification was accepted; then `on_listening`
 /// is called with the address of the door.
-pub async fn serve(
+pub fn serve<'a>(
     parts: Parts,
-    on_listening: impl FnOnce(SocketAddr),
-    shutdown: impl Future<Output = ()>,
+    on_listening: impl FnOnce(SocketAddr) + Send + 'a,
+    shutdown: impl Future<Output = ()> + Send + 'a,
+) -> BoxFuture<'a, Result<(), ServeError>> {
+    Box::pin(serve_boxed(
+        parts,
+        Box::new(on_listening),
+        Box::pin(shutdown),
+    ))
+}
+
+/// Without type parameters, so that it is compiled here and not once more by each caller.
+async fn serve_boxed(
+    parts: Parts,
+    on_listening: OnListening<'_>,
+    shutdown: BoxFuture<'_, ()>,
 ) -> Result<(), ServeError> {
     let Parts { config, log, doors } = parts;
     let journal = Claimed::claim(Arc::clone(&log), Shard::ONLY).await;
@@ -115,10 +131,9 @@ async fn serve_clients(
     mut serving: Serving,
     router: &Arc<Router>,
     doors: Vec<MakeDoor>,
-    on_listening: impl FnOnce(SocketAddr),
-    shutdown: impl Future<Output = ()>,
+    on_listening: OnListening<'_>,
+    mut shutdown: BoxFuture<'_, ()>,
 ) -> Result<(), ServeError> {
-    let mut shutdown = std::pin::pin!(shutdown);
     tokio::select! {
         // It can't fail: the sender lives as long as the router does.
         _ = serving.wait_for(Option::is_some) => {}
