@@ -44,6 +44,8 @@ pub struct Limits {
     pub scenario: Duration,
     /// Entries of one transcript; a flood ends the scenario.
     pub entries: usize,
+    /// How long it must have been quiet before the kit goes on after something came.
+    pub pause: Duration,
 }
 
 impl Limits {
@@ -54,7 +56,13 @@ impl Limits {
             patience: Duration::from_secs(4).mul_f64(scale),
             scenario: Duration::from_secs(60).mul_f64(scale),
             entries: 200_000,
+            pause: Duration::ZERO,
         }
+    }
+
+    /// The same, with pauses.
+    pub fn unhurried(self, pause: Duration) -> Limits {
+        Limits { pause, ..self }
     }
 }
 
@@ -190,7 +198,10 @@ impl Actor<'_> {
                 return;
             }
             if let Some(act) = self.play.next() {
-                self.act(act).await;
+                match self.overheard().await {
+                    Some(arrival) => self.arrive(arrival).await,
+                    None => self.act(act).await,
+                }
                 continue;
             }
             if self.play.is_over() {
@@ -207,6 +218,19 @@ impl Actor<'_> {
                 }
             }
         }
+    }
+
+    /// What still comes before the kit goes on, if it makes pauses.
+    async fn overheard(&mut self) -> Option<Arrival> {
+        let pause = self.limits.pause;
+        let last = self.recorder.entries().last();
+        if pause.is_zero() || last.is_none_or(|entry| entry.by_kit) {
+            return None;
+        }
+        tokio::time::timeout(pause, self.arrivals.recv())
+            .await
+            .ok()
+            .flatten()
     }
 
     /// For the next thing: longer, where the other side has much to read first.

@@ -93,6 +93,8 @@ pub struct Play {
     unary: Option<StreamId>,
     /// Entities whose last stream the proxy reset: that is no passivation.
     reset: BTreeSet<Key>,
+    /// Entities whose last stream ended in order while they were idle.
+    asleep: BTreeSet<Key>,
     stored: BTreeMap<Key, Stored>,
     aligned: Vec<Aligned>,
     stop: Option<Stop>,
@@ -116,6 +118,7 @@ impl Play {
             backs: BTreeMap::new(),
             unary: None,
             reset: BTreeSet::new(),
+            asleep: BTreeSet::new(),
             stored: BTreeMap::new(),
             aligned: Vec::new(),
             stop: None,

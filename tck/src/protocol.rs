@@ -173,6 +173,17 @@ impl Stored {
         }
     }
 
+    /// What is stored of an entity for which a proxy says this in init; events before a snapshot are gone.
+    pub fn of(begin: &Begin) -> Stored {
+        let snapshot = begin.snapshot.clone();
+        let before = snapshot.as_ref().map_or(0, |(sequence, _)| *sequence);
+        Stored {
+            events: vec![Any::default(); usize::try_from(before).unwrap_or(0)],
+            snapshot,
+            value: begin.value.clone(),
+        }
+    }
+
     /// Keeps what a reply asks to keep. A failed command leaves nothing.
     pub fn keep(&mut self, reply: &Reply) {
         if reply.failure().is_some() {

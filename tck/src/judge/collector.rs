@@ -2,7 +2,7 @@
 
 use super::evaluation::Evaluation;
 use super::objection::Objection;
-use super::{ChoiceTaken, Judgement};
+use super::{ChoiceTaken, Judgement, QUIET};
 use crate::finding::{Finding, Severity};
 use crate::party::{Party, Role};
 use crate::play::{Aligned, Play, Stop, StreamState};
@@ -59,6 +59,39 @@ impl<'a> Case<'a> {
             FromFunction::Reply(reply) => Some(reply),
             FromFunction::Failure(_) | FromFunction::Empty | FromFunction::Garbage(_) => None,
         }
+    }
+
+    /// The function ended an entity's stream in order, and may not have seen what was sent to it last: it had answered
+    /// everything before, and may let go of an idle entity (passivation.voluntary-end).
+    pub fn may_have_crossed(&self, entry: &Entry) -> bool {
+        let ended = matches!(
+            entry.what,
+            What::End {
+                code: 0,
+                trailers: true,
+                ..
+            }
+        );
+        let entity = entry.stream.and_then(|stream| self.play.stream(stream));
+        if !ended
+            || entry.from != Party::Function
+            || !matches!(entity, Some(StreamState::Entity(_)))
+        {
+            return false;
+        }
+        let before = self.transcript.entries.iter().rev();
+        let before = before.skip_while(|other| other.seq >= entry.seq);
+        let on_stream = before.filter(|other| other.stream == entry.stream);
+        let is_message = |other: &&Entry| matches!(other.what, What::Message { .. });
+        let mut first_unseen = None;
+        for other in on_stream.filter(is_message) {
+            if other.from == Party::Function {
+                let unseen: Option<&Entry> = first_unseen;
+                return unseen.is_some_and(|sent| sent.at - other.at < QUIET.as_micros() as u64);
+            }
+            first_unseen = Some(other);
+        }
+        false
     }
 
     /// The call at the end of the forwards, and the function's reply to it.
@@ -125,6 +158,9 @@ impl<'a> Collector<'a> {
             let text = format!("the embedded specification has no requirement {requirement}");
             return self.fault(objection.entry, text);
         };
+        let crossed = self.case.entry(objection.entry);
+        let crossed = crossed.is_some_and(|entry| self.case.may_have_crossed(entry));
+        self.judgement.hurried |= crossed;
         let step = objection.index.map(|index| script.moves[index].step);
         self.judgement.findings.push(Finding {
             requirement: requirement.to_string(),
@@ -133,8 +169,15 @@ impl<'a> Collector<'a> {
             } else {
                 Severity::Warning
             },
-            blame: Some(objection.blame),
-            summary: objection.summary,
+            blame: (!crossed).then_some(objection.blame),
+            summary: if crossed {
+                format!(
+                    "{}; it may have let go of the idle entity before",
+                    objection.summary
+                )
+            } else {
+                objection.summary
+            },
             mismatches: objection.mismatches,
             step: step.map(|step| script.steps[step].span),
             entry: Some(objection.entry),

@@ -1,12 +1,12 @@
 //! What the kit does: the acts of its moves.
 
-use super::draft::{Deed, Draft, DraftTarget, Opening};
+use super::draft::{Deed, Draft, DraftTarget, Opening, Queued};
 use super::{Play, StreamState};
 use crate::model::oracle;
 use crate::party::Party;
 use crate::protocol;
-use crate::protocol::Key;
 use crate::protocol::discovery::proxy_info;
+use crate::protocol::{EntityType, Key, Stored};
 use crate::scenario::message::{self, Scope};
 use crate::script;
 use crate::script::{CallPlan, MoveKind, Place};
@@ -16,6 +16,7 @@ use crate::transcript::StreamId;
 use crate::yaml::Node;
 use bytes::Bytes;
 use prost::Message as _;
+use std::collections::VecDeque;
 
 impl Play {
     fn unary(&mut self, path: &'static str, bytes: Bytes, owner: Option<usize>) {
@@ -154,8 +155,11 @@ impl Play {
                 let (code, message) = end_status(status);
                 self.push_on(from, stream, Deed::End(code, message), owner);
             }
-            // The proxy was first.
-            (None, Party::Function, _) if self.was_reset(place) => {
+            // The other side was first.
+            (None, Party::Function, _) if self.was_reset(place) || self.sleeps(place) => {
+                self.complete(index, self.now(), 0);
+            }
+            (None, Party::Proxy, _) if self.sleeps(place) => {
                 self.complete(index, self.now(), 0);
             }
             (None, ..) => return false,
@@ -167,6 +171,10 @@ impl Play {
     fn issue_deed(&mut self, from: Party, place: &Place, deed: Deed, index: usize) -> bool {
         let target = match (from, place) {
             (Party::Client, Place::Call(call)) => DraftTarget::Front(*call),
+            (Party::Proxy, Place::Entity(entity_type, key)) if self.sleeps(place) => {
+                self.awaken(*entity_type, key, None);
+                DraftTarget::Entity(key.clone())
+            }
             _ => match self.at(place) {
                 Some(stream) => DraftTarget::Stream(from, stream),
                 None => return false,
@@ -174,6 +182,11 @@ impl Play {
         };
         self.push(Draft::On(target, deed), Some(index));
         true
+    }
+
+    /// Its stream ended in order while nothing was asked of it.
+    fn sleeps(&self, place: &Place) -> bool {
+        matches!(place, Place::Entity(_, key) if self.asleep.contains(key))
     }
 
     fn was_reset(&self, place: &Place) -> bool {
@@ -202,16 +215,7 @@ impl Play {
             Some((_, track)) if track.proxy_done || track.function_done => return false,
             Some((_, track)) if track.initialised => track.last_id + 1,
             _ => {
-                let stored =
-                    replay.unwrap_or_else(|| self.stored.get(&key).cloned().unwrap_or_default());
-                if !self.current.contains_key(&key) {
-                    self.push(Draft::Open(Opening::Entity(entity_type, key.clone())), None);
-                }
-                for message in protocol.activation(&key, &stored) {
-                    let send = Deed::Send(message.into());
-                    self.push(Draft::On(DraftTarget::Entity(key.clone()), send), None);
-                }
-                self.stored.insert(key.clone(), stored);
+                self.awaken(entity_type, &key, replay);
                 1
             }
         };
@@ -222,6 +226,34 @@ impl Play {
             Some(index),
         );
         true
+    }
+
+    /// Opens a stream for an entity, unless it has one without init, and gives it what is stored, or else this.
+    fn awaken(&mut self, entity_type: EntityType, key: &Key, replay: Option<Stored>) {
+        let stored = replay.unwrap_or_else(|| self.stored.get(key).cloned().unwrap_or_default());
+        if !self.current.contains_key(key) {
+            self.push(Draft::Open(Opening::Entity(entity_type, key.clone())), None);
+        }
+        for message in entity_type.protocol().activation(key, &stored) {
+            let send = Deed::Send(message.into());
+            self.push(Draft::On(DraftTarget::Entity(key.clone()), send), None);
+        }
+        self.stored.insert(key.clone(), stored);
+    }
+
+    /// A function let go of an idle entity: what was about to be sent on its stream goes to the next one.
+    pub(super) fn take_back(&mut self, key: &Key, stream: StreamId) {
+        let concerned = |queued: &Queued| match &queued.draft {
+            Draft::Open(Opening::Entity(_, other)) => other == key,
+            Draft::On(DraftTarget::Entity(other), _) => other == key,
+            Draft::On(DraftTarget::Stream(Party::Proxy, other), _) => *other == stream,
+            _ => false,
+        };
+        let (taken, kept): (VecDeque<_>, _) = self.queue.drain(..).partition(concerned);
+        self.queue = kept;
+        for index in taken.into_iter().filter_map(|queued| queued.owner) {
+            self.issued[index] = false;
+        }
     }
 
     fn issue_answer(&mut self, call: usize, index: usize) -> bool {
@@ -266,8 +298,12 @@ impl Play {
             (Some(stream), ..) => self.push_on(from, stream, Deed::Send(bytes), Some(index)),
             (None, Place::Entity(entity_type, key), Party::Proxy) => {
                 let target = || DraftTarget::Entity(key.clone());
-                let opening = Opening::Entity(*entity_type, key.clone());
-                self.push(Draft::Open(opening), None);
+                if self.sleeps(place) {
+                    self.awaken(*entity_type, key, None);
+                } else {
+                    let opening = Opening::Entity(*entity_type, key.clone());
+                    self.push(Draft::Open(opening), None);
+                }
                 self.push(Draft::On(target(), Deed::Send(bytes)), Some(index));
                 if !entity_type.has_entities() {
                     self.push(Draft::On(target(), Deed::HalfClose), None);

@@ -181,6 +181,7 @@ impl Play {
             track.activation.begin = state;
         }
         self.reset.remove(&key);
+        self.asleep.remove(&key);
         self.current.insert(key, stream);
     }
 
@@ -298,6 +299,9 @@ impl Play {
                 match protocol::read_out(entity_type, bytes) {
                     FromFunction::Reply(reply) => self.reply(stream, entry, &reply),
                     FromFunction::Failure(failure) => {
+                        if let Some(track) = self.track(stream) {
+                            track.failed = true;
+                        }
                         let text = format!("a failure of the stream ({:?})", failure.description);
                         self.gives_up(stream, entry, text);
                     }
@@ -407,10 +411,15 @@ impl Play {
             return;
         };
         let (closed, busy) = (track.proxy_done, track.outstanding.is_some());
+        let failed = track.failed;
         let entity_type = track.entity_type;
         track.function_done = true;
         let Some(key) = track.key.clone() else { return };
         self.forget(stream);
+        if code == 0 && !busy && !failed {
+            self.asleep.insert(key.clone());
+            self.take_back(&key, stream);
+        }
         // A proxy may passivate by itself: only the end that follows the chart's own half-close is the chart's.
         let completes = self
             .find(|kind| matches!(kind, MoveKind::Complete(k) if closed && *k == key))

@@ -4,7 +4,7 @@ use super::draft::{Deed, Draft, Opening, Queued};
 use super::{Exchange, Play, StreamState};
 use crate::party::Party;
 use crate::protocol;
-use crate::protocol::{Command, FromFunction, FromProxy};
+use crate::protocol::{Command, FromFunction, FromProxy, Stored};
 use crate::scenario::Fault;
 use crate::script::MoveKind;
 use crate::transcript::{Entry, StreamId, What};
@@ -18,6 +18,18 @@ impl Play {
         };
         if let Some(stream) = entry.stream {
             self.performed(&draft, stream, entry);
+            let by_hand = |index: usize| {
+                matches!(
+                    self.script.moves[index].kind,
+                    MoveKind::Message {
+                        from: Party::Proxy,
+                        ..
+                    }
+                )
+            };
+            if owner.is_some_and(by_hand) {
+                self.told_by_hand(stream, entry);
+            }
         }
         if let Draft::Kill(Party::Function) = draft {
             self.gone();
@@ -58,6 +70,7 @@ impl Play {
                 })
             }
             Opening::Entity(entity_type, key) => {
+                self.asleep.remove(key);
                 self.current.insert(key.clone(), stream);
                 StreamState::of(*entity_type, Some(key.clone()))
             }
@@ -130,6 +143,25 @@ impl Play {
                 }
             }
             FromProxy::Request(_) | FromProxy::Empty | FromProxy::Garbage(_) => {}
+        }
+    }
+
+    /// What the chart has the proxy say of the state, so that it can be said again.
+    fn told_by_hand(&mut self, stream: StreamId, entry: &Entry) {
+        let (What::Message { bytes }, Some(StreamState::Entity(track))) =
+            (&entry.what, self.streams.get(&stream))
+        else {
+            return;
+        };
+        let Some(key) = track.key.clone() else { return };
+        match protocol::read_in(track.entity_type, bytes) {
+            FromProxy::Init { state, .. } => {
+                self.stored.insert(key, Stored::of(&state));
+            }
+            FromProxy::Event { payload, .. } => {
+                self.stored.entry(key).or_default().events.push(payload);
+            }
+            _ => {}
         }
     }
 

@@ -57,14 +57,32 @@ pub(crate) fn scripts(scenario: &Arc<Scenario>, role: Role) -> Vec<Arc<Script>> 
     instances.filter_map(script).map(Arc::new).collect()
 }
 
+/// What a function makes of its permissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// It keeps an entity until the proxy passivates it.
+    #[default]
+    Plain,
+    /// It lets go of an entity after each answer, and the kit sees that before it goes on.
+    LetsGo,
+    /// The same, but the kit goes on first.
+    LetsGoUnseen,
+}
+
 /// Plays a script to its end, or to where nobody knows how to go on: that is a deadline.
 pub(crate) fn simulate(script: &Arc<Script>) -> Transcript {
+    simulate_with(script, Manner::Plain)
+}
+
+/// The same, with a function of this manner.
+pub(crate) fn simulate_with(script: &Arc<Script>, manner: Manner) -> Transcript {
     let mut simulation = Simulation {
         play: Play::new(script.clone()),
         entries: Vec::new(),
         now: 0,
         streams: 0,
-        function: SimulatedFunction::default(),
+        function: SimulatedFunction::of(manner),
+        manner,
         proxy: SimulatedProxy::default(),
     };
     simulation.run();
@@ -82,6 +100,7 @@ struct Simulation {
     now: u64,
     streams: u32,
     function: SimulatedFunction,
+    manner: Manner,
     proxy: SimulatedProxy,
 }
 
@@ -92,7 +111,11 @@ impl Simulation {
 
     fn run(&mut self) {
         while self.entries.len() < LIMIT {
-            if let Some(act) = self.play.next() {
+            if self.manner == Manner::LetsGo
+                && let Some((stream, what)) = self.function.next()
+            {
+                self.record(Some(Hop::Back), Some(stream), Party::Function, false, what);
+            } else if let Some(act) = self.play.next() {
                 self.act(act);
             } else if self.play.is_over() {
                 return;

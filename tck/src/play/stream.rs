@@ -67,6 +67,8 @@ pub struct Track {
     pub(super) proxy_done: bool,
     pub(super) function_done: bool,
     pub(super) initialised: bool,
+    /// The function gave it up, with a message that says so.
+    pub(super) failed: bool,
     /// The state of the model, where the kit plays the function.
     pub(super) model: Option<Entity>,
 }
@@ -83,6 +85,7 @@ impl Track {
             proxy_done: false,
             function_done: false,
             initialised: false,
+            failed: false,
             model: None,
         }
     }

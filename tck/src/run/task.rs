@@ -1,6 +1,7 @@
 //! One scenario in one role: played, judged, and put into words.
 
 use super::stages::Stages;
+use crate::cast::Limits;
 use crate::cast::stage::Stage;
 use crate::door::Door;
 use crate::finding::Verdict;
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// Within which a process that closed its connections has ended.
 const DEATH: Duration = Duration::from_millis(200);
+
+/// More than what the judge asks for: what came is stamped when it is read.
+const PAUSE: Duration = judge::QUIET.saturating_add(Duration::from_millis(50));
 
 /// A scenario that can be played in a role.
 #[derive(Debug)]
@@ -116,11 +120,31 @@ impl Task {
             self.choice,
             fresh(&self.scenario),
         ) {
-            Ok(script) => self.on_stage(Arc::new(script), stages).await,
+            Ok(script) => {
+                self.on_stage(Arc::new(script), stages, &stages.limits)
+                    .await
+            }
             Err(reason) => self.error(reason.to_string()),
         };
+        if played.judgement.hurried && played.judgement.verdict() == Verdict::Inconclusive {
+            played = self.play_unhurried(stages).await;
+        }
         played.result.duration_ms = Some(began.elapsed().as_millis() as u64);
         played
+    }
+
+    /// Once more, with pauses in which a function can let go of its entities before they are asked again.
+    async fn play_unhurried(&self, stages: &Stages) -> Played {
+        let limits = stages.limits.unhurried(PAUSE);
+        match expand::expand(
+            &self.scenario,
+            self.role,
+            self.choice,
+            fresh(&self.scenario),
+        ) {
+            Ok(script) => self.on_stage(Arc::new(script), stages, &limits).await,
+            Err(reason) => self.error(reason.to_string()),
+        }
     }
 
     /// It could not be played, or not be judged.
@@ -149,7 +173,7 @@ impl Task {
         }
     }
 
-    async fn on_stage(&self, script: Arc<Script>, stages: &Stages) -> Played {
+    async fn on_stage(&self, script: Arc<Script>, stages: &Stages, limits: &Limits) -> Played {
         let own;
         let stage = if self.own_subject {
             match stages.own(&script.scenario).await {
@@ -162,11 +186,10 @@ impl Task {
         } else {
             stages.shared(&self.scenario)
         };
-        let mut transcript =
-            match cast::perform(script.clone(), self.door, stage, &stages.limits).await {
-                Ok(transcript) => transcript,
-                Err(error) => return self.error(error.to_string()),
-            };
+        let mut transcript = match cast::perform(script.clone(), self.door, stage, limits).await {
+            Ok(transcript) => transcript,
+            Err(error) => return self.error(error.to_string()),
+        };
         transcript.scenario = self
             .door
             .full_name(&transcript.scenario, self.instance.as_deref());

@@ -1,5 +1,6 @@
 //! The model as a function under test: what it answers to each entry.
 
+use super::Manner;
 use crate::model::action::{ActionOutcome, Method};
 use crate::model::event_sourced::EventSourcedEntity;
 use crate::model::session::{Session, SessionStep, Stateful};
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// A function without a network.
 #[derive(Default)]
 pub(super) struct SimulatedFunction {
+    lets_go: bool,
     streams: BTreeMap<StreamId, Served>,
     answers: VecDeque<(StreamId, What)>,
 }
@@ -39,6 +41,13 @@ struct Answering {
 }
 
 impl SimulatedFunction {
+    pub fn of(manner: Manner) -> SimulatedFunction {
+        SimulatedFunction {
+            lets_go: manner != Manner::Plain,
+            ..SimulatedFunction::default()
+        }
+    }
+
     /// What it sends next.
     pub fn next(&mut self) -> Option<(StreamId, What)> {
         self.answers.pop_front()
@@ -134,7 +143,10 @@ impl SimulatedFunction {
             SessionStep::Wait => true,
             SessionStep::Send(out) => {
                 self.send(stream, &out);
-                true
+                if self.lets_go {
+                    self.end(stream, None);
+                }
+                !self.lets_go
             }
             SessionStep::Fail(out) => {
                 self.send(stream, &out);

@@ -3,16 +3,25 @@
 use super::*;
 use crate::explore;
 use crate::finding::Verdict;
-use crate::judge::judge;
+use crate::judge::{Judgement, judge};
 use crate::scenario::read;
 use crate::transcript::notation;
 
 /// What is wrong with a simulated play.
 fn objections(script: &Arc<Script>) -> Option<String> {
-    let transcript = simulate(script);
+    objections_to(script, Manner::Plain, |judgement| {
+        judgement.findings.is_empty() && judgement.verdict() == Verdict::Pass
+    })
+}
+
+fn objections_to(
+    script: &Arc<Script>,
+    manner: Manner,
+    is_well: impl Fn(&Judgement) -> bool,
+) -> Option<String> {
+    let transcript = simulate_with(script, manner);
     let judgement = judge(script, &transcript);
-    let quiet = judgement.findings.is_empty() && judgement.verdict() == Verdict::Pass;
-    (!quiet).then(|| {
+    (!is_well(&judgement)).then(|| {
         let findings = judgement.findings.iter();
         let findings: Vec<String> = findings
             .map(|f| {
@@ -24,7 +33,8 @@ fn objections(script: &Arc<Script>) -> Option<String> {
             .collect();
         let error = judgement.error.unwrap_or_default();
         let text = notation::write(&transcript, &script.package);
-        format!("{text}{}\n  error: {error}\n", findings.join("\n"))
+        let (name, found) = (script.scenario.name(), findings.join("\n"));
+        format!("{name}\n{text}{found}\n  error: {error}\n")
     })
 }
 
@@ -63,4 +73,31 @@ fn every_generated_scenario_is_accepted_as_play_and_model_do_it() {
         .iter()
         .map(|generated| generated.scenario().clone());
     assert!(accepted(scenarios) > 100);
+}
+
+/// Every scenario for a function, with one that lets go of each entity as soon as it may.
+fn with_a_function_that_lets_go(manner: Manner, is_well: impl Fn(&Judgement) -> bool) {
+    let shipped = read::embedded().unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let light = shipped.into_iter().filter(|scenario| !is_bulky(scenario));
+    let mut wrong = Vec::new();
+    for scenario in light.map(Arc::new) {
+        for script in scripts(&scenario, Role::Sdk) {
+            wrong.extend(objections_to(&script, manner, &is_well));
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_function_may_let_go_of_an_idle_entity_at_any_time() {
+    with_a_function_that_lets_go(Manner::LetsGo, |judgement| {
+        judgement.findings.is_empty() && judgement.verdict() == Verdict::Pass
+    });
+}
+
+#[test]
+fn what_was_on_its_way_to_a_function_that_let_go_is_nobodys_fault() {
+    with_a_function_that_lets_go(Manner::LetsGoUnseen, |judgement| {
+        matches!(judgement.verdict(), Verdict::Pass | Verdict::Inconclusive)
+    });
 }
