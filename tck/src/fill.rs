@@ -313,10 +313,11 @@ impl Filling<'_> {
             }
             Ok(None) => {}
             Ok(Some(stored)) => {
-                entity.begin(&stored.begin());
-                for (sequence, event) in stored.replay() {
-                    entity.apply(sequence, event);
-                }
+                let begun = entity.begin(&stored.begin());
+                let mut replay = stored.replay();
+                let read = |()| replay.try_for_each(|(at, event)| entity.apply(at, event));
+                // Nothing is known of a state that the model can't read.
+                begun.and_then(read).ok()?;
             }
         }
         Some(entity)

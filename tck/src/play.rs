@@ -8,9 +8,11 @@
 //! chart: it is derived here, from what was seen.
 
 mod action;
+mod command;
 mod draft;
 mod issue;
 mod observe;
+mod oracle;
 mod own;
 #[cfg(test)]
 pub(crate) mod simulation;
@@ -21,7 +23,8 @@ pub use stream::{Activation, Exchange, StreamState, Track};
 
 use crate::party::{Party, Role};
 use crate::protocol::EntityType;
-use crate::protocol::{Key, Stored};
+use crate::protocol::{Key, Reply, Stored};
+use crate::requirement::RequirementName;
 use crate::scenario::message::Scope;
 use crate::scenario::replay::replay_of;
 use crate::script::{MoveKind, Place, Script};
@@ -58,6 +61,8 @@ pub enum Stop {
         text: String,
         /// The move that was awaited.
         awaited: Option<usize>,
+        /// What it breaks, where that needs no other knowledge.
+        breaks: Option<RequirementName>,
     },
     /// A deadline passed.
     Silence {
@@ -96,6 +101,8 @@ pub struct Play {
     /// Entities whose last stream ended in order while they were idle.
     asleep: BTreeSet<Key>,
     stored: BTreeMap<Key, Stored>,
+    /// What the model answers to calls that the chart leaves to it.
+    expected: BTreeMap<usize, Reply>,
     aligned: Vec<Aligned>,
     stop: Option<Stop>,
 }
@@ -120,6 +127,7 @@ impl Play {
             reset: BTreeSet::new(),
             asleep: BTreeSet::new(),
             stored: BTreeMap::new(),
+            expected: BTreeMap::new(),
             aligned: Vec::new(),
             stop: None,
         };
@@ -390,6 +398,10 @@ impl Play {
     }
 
     fn unexpected(&mut self, entry: &Entry, text: impl Into<String>) {
+        self.breaks(entry, text, None);
+    }
+
+    fn breaks(&mut self, entry: &Entry, text: impl Into<String>, breaks: Option<RequirementName>) {
         let awaited = self.awaited();
         let (entry, from, text) = (entry.seq, entry.from, text.into());
         self.stop.get_or_insert(Stop::Unexpected {
@@ -397,6 +409,7 @@ impl Play {
             from,
             text,
             awaited,
+            breaks,
         });
     }
 

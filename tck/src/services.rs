@@ -160,6 +160,14 @@ impl Service {
     }
 }
 
+/// The full name of what a method returns; `None`: the kit knows no such method.
+pub fn output(service: &str, method: &str) -> Option<String> {
+    let service = descriptor_pool().get_service_by_name(service)?;
+    let mut methods = service.methods();
+    let method = methods.find(|known| known.name() == method)?;
+    Some(method.output().full_name().to_owned())
+}
+
 /// The protocol's descriptors and those of the brief services.
 pub fn descriptor_pool() -> &'static DescriptorPool {
     static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {

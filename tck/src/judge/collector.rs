@@ -11,7 +11,7 @@ use crate::protocol::{FromFunction, Reply};
 use crate::requirement::{Level, RequirementName, Requirements};
 use crate::scenario::message::Scope;
 use crate::script::{CallPlan, MoveKind, Script};
-use crate::transcript::{Entry, Transcript, What};
+use crate::transcript::{Entry, StreamId, Transcript, What};
 use bytes::Bytes;
 
 /// What is judged.
@@ -86,12 +86,42 @@ impl<'a> Case<'a> {
         let mut first_unseen = None;
         for other in on_stream.filter(is_message) {
             if other.from == Party::Function {
+                if self.fails_a_command(other) {
+                    // A failure is no reason to let go: failures.entity-survives.
+                    return false;
+                }
                 let unseen: Option<&Entry> = first_unseen;
                 return unseen.is_some_and(|sent| sent.at - other.at < QUIET.as_micros() as u64);
             }
             first_unseen = Some(other);
         }
         false
+    }
+
+    /// A reply that fails its command.
+    pub fn fails_a_command(&self, entry: &Entry) -> bool {
+        let entity_type = entry
+            .stream
+            .and_then(|stream| self.play.entity_type(stream));
+        match (entity_type, &entry.what) {
+            (Some(entity_type), What::Message { bytes }) => matches!(
+                protocol::read_out(entity_type, bytes),
+                FromFunction::Reply(reply) if reply.failure().is_some()
+            ),
+            _ => false,
+        }
+    }
+
+    /// The call whose command had this id on a stream.
+    pub fn command_on(&self, stream: StreamId, id: i64) -> Option<usize> {
+        let mut all = self.play.aligned().iter();
+        all.find_map(|aligned| match self.script.moves[aligned.index].kind {
+            MoveKind::Command(call) => {
+                let on = self.entry(aligned.entry)?.stream;
+                (on == Some(stream) && aligned.command_id == id).then_some(call)
+            }
+            _ => None,
+        })
     }
 
     /// The call at the end of the forwards, and the function's reply to it.
@@ -252,7 +282,7 @@ impl<'a> Collector<'a> {
         let play = self.case.play;
         let error = own.map(|(_, text)| text).or_else(|| match play.stop() {
             Some(Stop::Broken(text)) => Some(text.clone()),
-            None if play.unreached() > 0 => {
+            None if play.unreached() > 0 || !play.is_over() => {
                 Some("the transcript ends before the chart does".to_owned())
             }
             _ => None,

@@ -46,10 +46,10 @@ fn content(collector: &mut Collector<'_>, aligned: &Aligned, kind: &MoveKind) {
                 command::check(collector, aligned, call, entity_type);
             }
         }
-        MoveKind::Answer(call) => {
-            let call = &script.calls[*call];
+        MoveKind::Answer(index) => {
+            let call = &script.calls[*index];
             if let Some(entity_type) = entity_type(collector, aligned, call) {
-                answer::check(collector, aligned, call, entity_type);
+                answer::check(collector, aligned, *index, entity_type);
             }
         }
         MoveKind::Deliver(call, number) => {

@@ -5,6 +5,7 @@
 mod action;
 pub(crate) mod discovery;
 mod history;
+mod payloads;
 mod event_sourced;
 mod value_entity;
 mod entity;

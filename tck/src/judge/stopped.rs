@@ -5,8 +5,6 @@ use super::contents::aspect::{Aspect, Aspects};
 use super::objection::Objection;
 use crate::party::Party;
 use crate::play::{Stop, StreamState};
-use crate::protocol;
-use crate::protocol::FromFunction;
 use crate::requirement::{RequirementName, names};
 use crate::script::{CallPlan, MoveKind, Origin, Script};
 use crate::transcript::What;
@@ -21,12 +19,17 @@ pub(super) fn check(collector: &mut Collector<'_>) {
             from,
             text,
             awaited,
+            breaks,
         }) => {
             let waited = awaited.map(|index| script.describe(index));
             let waited = waited.unwrap_or_else(|| "the end".to_owned());
             let text = format!("the {from} sent {text}; expected {waited}");
             let objection = Objection::new(*from, *entry, text).at_move(*awaited);
-            match unexpected(collector, *entry, *from, *awaited) {
+            let requirement = match breaks {
+                Some(name) => Ok(*name),
+                None => unexpected(collector, *entry, *from, *awaited),
+            };
+            match requirement {
                 Ok(requirement) => collector.object(requirement, objection),
                 Err(text) => collector.fault(*entry, text),
             }
@@ -97,7 +100,7 @@ fn silence_requirement(script: &Script, kind: &MoveKind) -> RequirementName {
         MoveKind::End(_) => names::ACTIONS_FUNCTION_ENDS_CALL,
         MoveKind::Cancel(_) => names::ACTIONS_CANCELS_UNWANTED,
         MoveKind::Return(_) | MoveKind::Request(_) => names::COMMANDS_ANSWERS_ITS_CALLER,
-        MoveKind::Answer(_) => names::COMMANDS_ANSWER_EVERY_COMMAND,
+        MoveKind::Answer(call) => unanswered(&script.calls[*call]),
         MoveKind::HalfClose(_) => names::PASSIVATION_IDLE_HALF_CLOSE,
         MoveKind::Complete(_) => names::PASSIVATION_FUNCTION_COMPLETES,
         MoveKind::Fails { .. } => names::COMMANDS_REJECTS_PROTOCOL_ERRORS,
@@ -113,6 +116,13 @@ fn silence_requirement(script: &Script, kind: &MoveKind) -> RequirementName {
         MoveKind::Spec(_) => names::DISCOVERY_REPEATABLE,
         _ => names::COMMANDS_ANSWER_EVERY_COMMAND,
     }
+}
+
+/// On the stream of an entity silence blocks the entity. An action has none, and fails to do what its model says.
+fn unanswered(call: &CallPlan) -> RequirementName {
+    let model = call.is_action().then(|| Aspects::of(call).ok()).flatten();
+    let about = model.map(|model| model.about(Aspect::Message));
+    about.unwrap_or(names::COMMANDS_ANSWER_EVERY_COMMAND)
 }
 
 /// What a message that nobody waits for breaks; an error, if the kit can't tell.
@@ -138,7 +148,7 @@ fn unexpected(
         return Ok(names::COMMANDS_DELIVERED_ONCE);
     }
     // Where the proxy departs from the rules on purpose, the chart is about how the function takes it.
-    let about = if case.script.scenario.scripted == Some(Party::Proxy) {
+    let about = if departed(case, entry) {
         verified()
     } else {
         None
@@ -147,6 +157,26 @@ fn unexpected(
         Some(about) => Ok(about),
         None => instead_of_answer(case, entry, &case.script.calls[*call]),
     }
+}
+
+/// The proxy, which is the kit, had sent something by hand before this entry.
+fn departed(case: &Case<'_>, entry: u64) -> bool {
+    let by_hand = |kind: &MoveKind| {
+        matches!(
+            kind,
+            MoveKind::Message {
+                from: Party::Proxy,
+                ..
+            } | MoveKind::Bytes {
+                from: Party::Proxy,
+                ..
+            }
+        )
+    };
+    let moves = case.script.moves.iter().enumerate();
+    let mut made = moves.filter(|(_, this)| by_hand(&this.kind));
+    case.script.scenario.scripted == Some(Party::Proxy)
+        && made.any(|(index, _)| case.play.entry_of(index).is_some_and(|made| made < entry))
 }
 
 /// What it breaks by where it came.
@@ -163,6 +193,7 @@ fn by_place(case: &Case<'_>, entry: u64, from: Party) -> RequirementName {
             names::PASSIVATION_FUNCTION_COMPLETES
         }
         (Party::Function, _) => names::COMMANDS_ANSWER_ONCE,
+        (Party::Proxy, Some(StreamState::Front { .. })) => names::ACTIONS_ELEMENTS_PASSED_ON,
         _ => names::COMMANDS_DELIVERED_ONCE,
     }
 }
@@ -191,12 +222,5 @@ fn failed_before(case: &Case<'_>, entry: u64) -> bool {
     let before = before.skip_while(|other| other.seq >= entry);
     let mut sent =
         before.filter(|other| other.stream == Some(stream) && other.from == Party::Function);
-    let last = sent.next().map(|other| &other.what);
-    match (last, case.play.entity_type(stream)) {
-        (Some(What::Message { bytes }), Some(entity_type)) => matches!(
-            protocol::read_out(entity_type, bytes),
-            FromFunction::Reply(reply) if reply.failure().is_some()
-        ),
-        _ => false,
-    }
+    sent.next().is_some_and(|last| case.fails_a_command(last))
 }

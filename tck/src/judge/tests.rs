@@ -9,7 +9,6 @@ mod mutation;
 
 use case::WrittenCase;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// All files of the folder. They are read when the tests run: a case can be tried without compiling anything.
@@ -30,11 +29,7 @@ fn every_case_is_judged_as_its_file_says() {
     let mut wrong = Vec::new();
     for case in cases() {
         let judged = case.judged();
-        let expected = case
-            .today
-            .as_ref()
-            .map_or(&case.expected, |(today, _)| today);
-        if judged.found != *expected || !judged.shows(&case) {
+        if judged.found != case.expected || !judged.shows(&case) {
             wrong.push(case.told(&judged));
         }
     }
@@ -53,20 +48,4 @@ fn each_case_has_a_title_of_its_own() {
         assert!(titles.insert(case.title.clone()), "twice: {}", case.title);
     }
     assert!(titles.len() >= 80, "{} cases", titles.len());
-}
-
-#[test]
-fn what_is_judged_wrong_today_is_known() {
-    let mut known = String::new();
-    for case in cases() {
-        if let Some((today, because)) = &case.today {
-            assert_ne!(*today, case.expected, "{}: right by now", case.title);
-            let _ = writeln!(
-                known,
-                "{}: {}\n  should be {}\n  is {today}\n  {because}",
-                case.file, case.title, case.expected
-            );
-        }
-    }
-    insta::assert_snapshot!(known);
 }

@@ -1,7 +1,7 @@
 //! What the model answers, in the terms of `protocol`: for charts that leave an answer open, and for the
 //! kit's own user function.
 
-use crate::model::{action, event_sourced, value_entity};
+use crate::model::{ModelError, action, event_sourced, value_entity};
 use crate::protocol::{Begin, Change, Reply};
 use prost_types::Any;
 
@@ -27,47 +27,46 @@ impl Entity {
         event_sourced.or_else(|| value_entity::ValueEntity::new(service).map(Entity::Value))
     }
 
-    /// What init says. A state that the model can't read is left alone: the judge has its word on it.
-    pub fn begin(&mut self, begin: &Begin) {
-        match self {
-            Entity::EventSourced(entity) => {
-                if let Some((sequence, snapshot)) = &begin.snapshot {
-                    let _ = entity.restore(*sequence, snapshot);
-                }
+    /// What init says.
+    ///
+    /// # Errors
+    /// A state that the model can't read, and leaves alone.
+    pub fn begin(&mut self, begin: &Begin) -> Result<(), ModelError> {
+        match (self, &begin.snapshot, &begin.value) {
+            (Entity::EventSourced(entity), Some((sequence, snapshot)), _) => {
+                entity.restore(*sequence, snapshot)
             }
-            Entity::Value(entity) => {
-                if let Some(value) = &begin.value {
-                    let _ = entity.restore(value);
-                }
-            }
+            (Entity::Value(entity), _, Some(value)) => entity.restore(value),
+            (Entity::EventSourced(_) | Entity::Value(_), ..) => Ok(()),
         }
     }
 
     /// A replayed event.
-    pub fn apply(&mut self, sequence: i64, event: &Any) {
-        if let Entity::EventSourced(entity) = self {
-            let _ = entity.apply(sequence, event);
+    ///
+    /// # Errors
+    /// One that the model can't read or has no place for, and leaves alone.
+    pub fn apply(&mut self, sequence: i64, event: &Any) -> Result<(), ModelError> {
+        match self {
+            Entity::EventSourced(entity) => entity.apply(sequence, event),
+            Entity::Value(_) => Ok(()),
         }
     }
 
     /// What a written reply does to the state.
-    pub fn learn(&mut self, reply: &Reply) {
-        match self {
-            Entity::EventSourced(entity) => {
-                for event in &reply.events {
-                    let next = entity.sequence() + 1;
-                    if entity.apply(next, event).is_err() {
-                        return;
-                    }
-                }
+    ///
+    /// # Errors
+    /// What the model can't read.
+    pub fn learn(&mut self, reply: &Reply) -> Result<(), ModelError> {
+        match (self, &reply.value) {
+            (Entity::EventSourced(entity), _) => reply
+                .events
+                .iter()
+                .try_for_each(|event| entity.apply(entity.sequence() + 1, event)),
+            (Entity::Value(entity), Some(Change::Update(Some(value)))) => entity.restore(value),
+            (Entity::Value(entity), Some(Change::Delete)) => {
+                entity.apply(&value_entity::ValueChange::Delete)
             }
-            Entity::Value(entity) => {
-                let _ = match &reply.value {
-                    Some(Change::Update(Some(value))) => entity.restore(value),
-                    Some(Change::Delete) => entity.apply(&value_entity::ValueChange::Delete),
-                    Some(Change::Update(None) | Change::Unset) | None => Ok(()),
-                };
-            }
+            (Entity::Value(_), Some(Change::Update(None) | Change::Unset) | None) => Ok(()),
         }
     }
 

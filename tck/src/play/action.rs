@@ -9,6 +9,7 @@ use crate::party::Party;
 use crate::protocol;
 use crate::protocol::EntityType;
 use crate::protocol::{FromFunction, FromProxy};
+use crate::requirement::names;
 use crate::scenario::Fault;
 use crate::script;
 use crate::script::{CallPlan, MoveKind, Place, Script};
@@ -196,6 +197,16 @@ impl Play {
         !self.script.calls[call].kind.streams_out() && all.any(answered)
     }
 
+    /// A call for one response has none, though the chart has no other end for it.
+    fn lacks_its_answer(&self, call: usize) -> bool {
+        let is = |kind: &MoveKind| matches!(kind, MoveKind::Answer(c) if *c == call);
+        let open = self
+            .find(is)
+            .is_some_and(|index| self.ready.contains(&index));
+        open && !self.script.calls[call].kind.streams_out()
+            && !self.script.role.kit_plays(Party::Function)
+    }
+
     /// The call is over: what would still have travelled on it needn't.
     fn waive(&mut self, call: usize, entry: u64) {
         let script = self.script.clone();
@@ -293,6 +304,10 @@ impl Play {
         if !found && !self.has_returned(call) {
             let status = status::status_name(code);
             return self.unexpected(entry, format!("the end of its call ({status} {message})"));
+        }
+        if found && self.lacks_its_answer(call) {
+            let text = "the end of its call, and no response";
+            return self.breaks(entry, text, Some(names::ACTIONS_ONE_RESPONSE));
         }
         self.waive(call, entry.seq);
     }

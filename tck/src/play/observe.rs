@@ -2,12 +2,12 @@
 
 use super::draft::Deed;
 use super::{Play, StreamState, Track};
-use crate::model::oracle::Entity;
 use crate::party::{Party, Role};
 use crate::protocol;
 use crate::protocol::EntityType;
 use crate::protocol::Key;
-use crate::protocol::{Begin, Command, FromFunction, FromProxy};
+use crate::protocol::{Begin, FromFunction, FromProxy};
+use crate::requirement::names;
 use crate::script::{MoveKind, Place, Returns};
 use crate::status;
 use crate::transcript::{Entry, StreamId, What};
@@ -18,7 +18,7 @@ impl Play {
         if let What::Open { path, .. } = &entry.what {
             let kind = match (path.as_str(), EntityType::of_path(path)) {
                 (protocol::DISCOVER, _) => StreamState::Discover,
-                (protocol::REPORT_ERROR, _) => StreamState::Report,
+                (protocol::REPORT_ERROR, _) => StreamState::Report { answered: false },
                 (_, Some(entity_type)) => StreamState::of(entity_type, None),
                 (_, None) => StreamState::Other,
             };
@@ -36,7 +36,7 @@ impl Play {
             }
             Some(StreamState::Action(_)) => self.function_on_action(stream, entry),
             Some(StreamState::Discover) => self.discovery(entry),
-            Some(StreamState::Report) => self.report(entry),
+            Some(StreamState::Report { .. }) => self.report(stream, entry),
             _ => {}
         }
     }
@@ -95,12 +95,25 @@ impl Play {
         }
     }
 
-    fn report(&mut self, entry: &Entry) {
+    fn report(&mut self, stream: StreamId, entry: &Entry) {
         match (&entry.what, entry.from) {
             (What::Message { .. }, Party::Proxy) => {
                 self.align(entry, |kind| matches!(kind, MoveKind::Reported(_)));
             }
+            (What::Message { .. }, Party::Function) => {
+                if let Some(StreamState::Report { answered }) = self.streams.get_mut(&stream) {
+                    *answered = true;
+                }
+            }
             (What::End { code: 0, .. }, Party::Function) => {
+                let empty = matches!(
+                    self.streams.get(&stream),
+                    Some(StreamState::Report { answered: false })
+                );
+                if empty {
+                    let text = "OK and no google.protobuf.Empty";
+                    return self.breaks(entry, text, Some(names::DISCOVERY_ANSWERS_REPORT_ERROR));
+                }
                 self.align(entry, |kind| matches!(kind, MoveKind::Acknowledged));
             }
             (What::End { code, message, .. }, Party::Function) => {
@@ -146,12 +159,7 @@ impl Play {
                         state,
                     } => self.init(stream, Key { service, entity }, state),
                     FromProxy::Event { sequence, payload } => {
-                        if let Some(track) = self.track(stream) {
-                            if let Some(model) = &mut track.model {
-                                model.apply(sequence, &payload);
-                            }
-                            track.activation.events.push((sequence, payload));
-                        }
+                        self.replayed(stream, sequence, payload);
                     }
                     FromProxy::Command(command) => self.command(stream, entry, &command),
                     FromProxy::Request(_) | FromProxy::Empty => {
@@ -170,60 +178,13 @@ impl Play {
     }
 
     fn init(&mut self, stream: StreamId, key: Key, state: Begin) {
-        let kit = self.script.role.kit_plays(Party::Function);
         if let Some(track) = self.track(stream) {
             track.key = Some(key.clone());
-            track.initialised = true;
-            track.model = kit.then(|| Entity::new(&key.service)).flatten();
-            if let Some(model) = &mut track.model {
-                model.begin(&state);
-            }
-            track.activation.begin = state;
         }
+        self.begun(stream, state);
         self.reset.remove(&key);
         self.asleep.remove(&key);
         self.current.insert(key, stream);
-    }
-
-    fn command(&mut self, stream: StreamId, entry: &Entry, command: &Command) {
-        let key = self.track(stream).and_then(|track| track.key.clone());
-        let Some(index) = self.find_command(key.as_ref(), command) else {
-            let text = format!(
-                "the command {} that no call of the client asked for",
-                command.name
-            );
-            return self.unexpected(entry, text);
-        };
-        let MoveKind::Command(call) = self.script.moves[index].kind else {
-            return;
-        };
-        self.backs.insert(call, stream);
-        if let Some(track) = self.track(stream) {
-            track.commands += 1;
-            track.last_id = command.id;
-            track.outstanding = Some((command.id, call));
-        }
-        self.complete(index, entry.seq, command.id);
-    }
-
-    /// The call that a command belongs to: by entity and method, and among several by payload.
-    fn find_command(&self, key: Option<&Key>, command: &Command) -> Option<usize> {
-        let payload = command
-            .payload
-            .as_ref()
-            .map(|any| any.value.as_slice())
-            .unwrap_or_default();
-        let same = |call: usize| self.script.calls[call].payload == payload;
-        let entity = |call: usize| self.script.calls[call].key.as_ref() == key;
-        let method = |call: usize| self.script.calls[call].method == command.name;
-        let stateful = |call: usize| self.script.calls[call].key.is_some();
-        self.find(
-            |kind| matches!(kind, MoveKind::Command(c) if entity(*c) && same(*c) && method(*c)),
-        )
-        .or_else(|| {
-            self.find(|kind| matches!(kind, MoveKind::Command(c) if stateful(*c) && same(*c)))
-        })
-        .or_else(|| self.find(|kind| matches!(kind, MoveKind::Command(c) if entity(*c))))
     }
 
     fn proxy_closes(&mut self, stream: StreamId, entry: &Entry, gracefully: bool) {
@@ -363,7 +324,10 @@ impl Play {
         };
         let answer = self.find(|kind| matches!(kind, MoveKind::Answer(c) if *c == call));
         match answer {
-            Some(index) => self.complete(index, entry.seq, id),
+            Some(index) => {
+                self.compare_notes(stream, call, reply);
+                self.complete(index, entry.seq, id);
+            }
             None => return self.raw_message(entry, "a reply where none was expected".to_owned()),
         }
         if let (true, Some(key)) = (sdk, key) {
@@ -391,7 +355,19 @@ impl Play {
             .aligned
             .iter()
             .any(|a| fails(&self.script.moves[a.index].kind));
-        if self.align(entry, fails) || already {
+        // A function may fail a stream at the first of several things that the chart has the proxy do wrong.
+        let wronged = self.aligned.iter().any(|a| {
+            let this = &self.script.moves[a.index];
+            this.from() == Party::Proxy
+                && matches!(this.kind, MoveKind::Message { .. } | MoveKind::Bytes { .. })
+        });
+        let due = self
+            .find(fails)
+            .filter(|index| wronged || self.enabled(*index));
+        if let Some(index) = due {
+            self.complete(index, entry.seq, 0);
+        }
+        if due.is_some() || already {
             let done = self
                 .track(stream)
                 .is_none_or(|track| track.proxy_done || track.function_done);

@@ -1,5 +1,6 @@
 //! What the play knows of each stream.
 
+use crate::model::ModelError;
 use crate::model::oracle::Entity;
 use crate::protocol::{Begin, EntityType, Key};
 use prost_types::Any;
@@ -23,7 +24,10 @@ pub enum StreamState {
     /// A call of `discover`.
     Discover,
     /// A call of `reportError`.
-    Report,
+    Report {
+        /// The function's message has come.
+        answered: bool,
+    },
     /// A path that the protocol doesn't know.
     Other,
 }
@@ -69,7 +73,8 @@ pub struct Track {
     pub(super) initialised: bool,
     /// The function gave it up, with a message that says so.
     pub(super) failed: bool,
-    /// The state of the model, where the kit plays the function.
+    /// The model in the state that the entity should have; `None`: that isn't known. Where the kit plays the function,
+    /// it is what answers.
     pub(super) model: Option<Entity>,
 }
 
@@ -87,6 +92,19 @@ impl Track {
             initialised: false,
             failed: false,
             model: None,
+        }
+    }
+
+    /// The model as init and replay leave it. Where the kit plays the function, a state that can't be read is the
+    /// judge's affair; where another does, nothing is known of the entity then.
+    pub(super) fn tell_model(
+        &mut self,
+        kit_answers: bool,
+        what: impl FnOnce(&mut Entity) -> Result<(), ModelError>,
+    ) {
+        let told = self.model.as_mut().is_none_or(|model| what(model).is_ok());
+        if !told && !kit_answers {
+            self.model = None;
         }
     }
 

@@ -9,6 +9,8 @@ use crate::party::Party;
 use crate::play::{Aligned, StreamState};
 use crate::protocol::EntityType;
 use crate::requirement::{RequirementName, names};
+use crate::scenario::Answer;
+use crate::scenario::form::answer_of;
 use crate::scenario::message::NOTHING;
 use crate::script;
 use crate::script::CallPlan;
@@ -18,13 +20,14 @@ use crate::yaml::{Node, Span, Value};
 pub(super) fn check(
     collector: &mut Collector<'_>,
     aligned: &Aligned,
-    call: &CallPlan,
+    index: usize,
     entity_type: EntityType,
 ) {
     let script = collector.case.script;
-    let Some(mut answer) = call.answer.clone() else {
+    let Some(mut answer) = expected(&collector.case, index) else {
         return;
     };
+    let call = &script.calls[index];
     if answer.failure.is_some() && call.key.is_some() {
         answer.restart.get_or_insert_with(either_restart);
     }
@@ -43,6 +46,16 @@ pub(super) fn check(
         }
         Err(text) => collector.fault(aligned.entry, text),
     }
+}
+
+/// What the chart says, or else the model.
+fn expected(case: &Case<'_>, call: usize) -> Option<Answer> {
+    let written = case.script.calls[call].answer.clone();
+    let span = case.script.scenario.span;
+    written.or_else(|| {
+        let reply = case.play.model_answer(call)?;
+        Some(answer_of(span, &reply, &case.script.package))
+    })
 }
 
 /// Whether a function asks for a restart is its own choice, unless the chart says so.

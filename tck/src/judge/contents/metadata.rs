@@ -36,18 +36,39 @@ pub(super) fn of_command(
             }
         }
         Origin::Effect { .. } | Origin::Forward { .. } | Origin::Element { .. } => {
-            let known = |entry: &MetadataEntry| {
+            let has = |call: &CallPlan, entry: &MetadataEntry| {
                 let mut given = call.metadata.iter();
                 given.any(|(name, _)| entry.key.eq_ignore_ascii_case(name))
             };
-            if let Some(entry) = entries.iter().find(|entry| !known(entry)) {
+            let asking = asking(&collector.case, call);
+            let inherited = |entry: &&MetadataEntry| {
+                !has(call, entry) && asking.iter().any(|asking| has(asking, entry))
+            };
+            // What else is there is the proxy's own, for instance of its tracing.
+            if let Some(entry) = entries.iter().find(inherited) {
                 let name = &entry.key;
-                let text = format!("the command has the metadata {name}, which nobody gave it");
+                let text =
+                    format!("the command has the metadata {name} of the command that asked for it");
                 let requirement = names::METADATA_EFFECTS_CARRY_THEIR_OWN;
                 collector.object(requirement, Objection::to(aligned, Party::Proxy, text));
             }
         }
     }
+}
+
+/// The calls on the way from the client to a command that nobody but a function asked for.
+fn asking<'a>(case: &Case<'a>, call: &CallPlan) -> Vec<&'a CallPlan> {
+    let mut origin = call.origin;
+    let mut all = Vec::new();
+    while let Origin::Effect { parent, .. }
+    | Origin::Forward { parent }
+    | Origin::Element { parent } = origin
+    {
+        let asking = &case.script.calls[parent];
+        all.push(asking);
+        origin = asking.origin;
+    }
+    all
 }
 
 /// One entry that the caller gave the command.

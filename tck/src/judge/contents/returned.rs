@@ -246,7 +246,7 @@ fn as_answered(collector: &mut Collector<'_>, aligned: &Aligned, index: usize, g
         names::COMMANDS_ANSWERS_ITS_CALLER
     } else if !got.trailers {
         names::SERVING_TRAILERS_ALWAYS
-    } else if got.code == 0 && got.messages.len() != 1 && reply.failure().is_none() {
+    } else if got.code == 0 && got.messages.len() != 1 && payload_of(reply).is_some() {
         names::SERVING_UNARY_ONE_MESSAGE
     } else {
         due.requirement
@@ -326,6 +326,38 @@ fn payload_of(reply: Reply) -> Option<Vec<u8>> {
     }
 }
 
+/// What the messages that were passed on to the client of this one should have been, with their entries.
+fn passed_on(case: &Case<'_>, aligned: &Aligned) -> Vec<(u64, Vec<u8>)> {
+    let script = case.script;
+    let client = |other: &Aligned| match script.moves[other.index].kind {
+        MoveKind::Pass(call) => Some((script.client_call(call), call)),
+        _ => None,
+    };
+    let Some((this, _)) = client(aligned) else {
+        return Vec::new();
+    };
+    let all = case.play.aligned().iter();
+    let same = all.filter_map(|other| Some((other.entry, client(other)?)));
+    let same = same.filter(|(_, (client, _))| *client == this);
+    let answered = same.filter_map(|(entry, (_, call))| {
+        let (_, reply) = case.last_reply(call)?;
+        Some((entry, payload_of(reply)?))
+    });
+    answered.collect()
+}
+
+fn differed_before(case: &Case<'_>, aligned: &Aligned) -> bool {
+    let all = passed_on(case, aligned).into_iter();
+    let mut before = all.filter(|(entry, _)| *entry < aligned.entry);
+    before.any(|(entry, expected)| expected != case.bytes(entry))
+}
+
+/// It is one of the answers, at another place.
+fn is_answered(case: &Case<'_>, aligned: &Aligned, got: &Bytes) -> bool {
+    let all = passed_on(case, aligned);
+    all.iter().any(|(_, expected)| expected == got)
+}
+
 /// A message of a streamed answer must have reached the client as it was.
 pub(super) fn passed(collector: &mut Collector<'_>, aligned: &Aligned, index: usize) {
     let Some((last, reply)) = collector.case.last_reply(index) else {
@@ -334,13 +366,20 @@ pub(super) fn passed(collector: &mut Collector<'_>, aligned: &Aligned, index: us
     let Some(Action::Reply(reply)) = reply.action else {
         return;
     };
-    let requirement = reply_requirement(last != index);
-    collector.covered(requirement);
+    let unchanged = reply_requirement(last != index);
+    collector.covered(unchanged);
     collector.covered(names::ACTIONS_ELEMENTS_PASSED_ON);
     let expected = reply.payload.unwrap_or_default().value;
     let got = collector.case.bytes(aligned.entry);
-    if expected != got {
-        let text = "the client did not get what the function answered";
+    // What comes behind the first difference is held against nothing: each would differ from that at its place.
+    if expected != got && !differed_before(&collector.case, aligned) {
+        let (requirement, text) = if is_answered(&collector.case, aligned, &got) {
+            let text = "the client got the function's answers in another order";
+            (names::ACTIONS_ELEMENTS_PASSED_ON, text)
+        } else {
+            let text = "the client did not get what the function answered";
+            (unchanged, text)
+        };
         let mismatch = Mismatch::new("", hex(&expected), hex(&got));
         let objection = Objection::to(aligned, Party::Proxy, text).with([mismatch]);
         collector.object(requirement, objection);

@@ -2,11 +2,14 @@
 
 use crate::judge::collector::Collector;
 use crate::judge::evaluation::Evaluation;
+use crate::judge::invariants::payloads;
 use crate::party::Party;
 use crate::protocol;
-use crate::protocol::{Command, EntityType, FromFunction, FromProxy, Kind};
+use crate::protocol::{Command, EntityType, FromFunction, FromProxy, Kind, PROTOBUF, Reply};
 use crate::requirement::names;
+use crate::services;
 use crate::transcript::{Entry, Hop, StreamId, What};
+use cloudstate_protocol::cloudstate::client_action::Action;
 use std::collections::BTreeMap;
 
 /// Walks the transcript once.
@@ -32,6 +35,8 @@ pub(super) fn check(collector: &mut Collector<'_>) {
 #[derive(Debug)]
 struct ActionCall {
     kind: Kind,
+    /// The full name of what the method returns, once the command is named.
+    output: Option<String>,
     requests: usize,
     responses: usize,
     over: bool,
@@ -43,6 +48,7 @@ impl ActionCall {
     fn new(kind: Kind) -> ActionCall {
         ActionCall {
             kind,
+            output: None,
             requests: 0,
             responses: 0,
             over: false,
@@ -54,6 +60,9 @@ impl ActionCall {
         match &entry.what {
             What::Message { bytes } => {
                 let message = protocol::read_in(EntityType::Action, bytes);
+                if let (0, FromProxy::Command(command)) = (self.requests, &message) {
+                    self.output = services::output(&command.service, &command.name);
+                }
                 for rule in self.requested(message) {
                     collector.rule(&mut self.exempt, Party::Proxy, entry.seq, rule);
                 }
@@ -67,7 +76,12 @@ impl ActionCall {
     /// The first message names the command, and of a streamed call does no more than that.
     fn requested(&self, message: FromProxy) -> Vec<Evaluation> {
         let first = self.requests == 0;
-        let mut rules = match message {
+        let mut rules = Vec::new();
+        if !self.kind.streams_in() {
+            let text = "a second message on a call whose client sends one";
+            rules.push(Evaluation::new(names::ACTIONS_ONE_COMMAND, first, text));
+        }
+        rules.extend(match message {
             FromProxy::Command(command) => {
                 let text = "a later message of the call names a command again";
                 let unnamed = Evaluation::new(names::ACTIONS_REQUESTS_UNNAMED, first, text);
@@ -84,12 +98,7 @@ impl ActionCall {
             | FromProxy::Event { .. }
             | FromProxy::Empty
             | FromProxy::Garbage(_) => Vec::new(),
-        };
-        if !self.kind.streams_in() {
-            let text = "a second message on a call whose client sends one";
-            let one = Evaluation::new(names::ACTIONS_ONE_COMMAND, first, text);
-            rules.push(one);
-        }
+        });
         rules
     }
 
@@ -107,6 +116,18 @@ impl ActionCall {
         rules
     }
 
+    fn reply_type(&self, reply: &Reply) -> Option<Evaluation> {
+        let Some(Action::Reply(message)) = &reply.action else {
+            return None;
+        };
+        let (output, payload) = (self.output.as_ref()?, message.payload.as_ref()?);
+        let expected = format!("{PROTOBUF}{output}");
+        let (name, path) = (names::ACTIONS_REPLY_TYPE, "reply.payload.type_url");
+        let text = "the reply's payload is not of the method's output type";
+        let received = payload.type_url.clone();
+        Some(Evaluation::equal(name, path, expected, received, text))
+    }
+
     fn function(&mut self, collector: &mut Collector<'_>, entry: &Entry) {
         let (one, streamed) = (names::ACTIONS_ONE_RESPONSE, self.kind.streams_out());
         let mut rules = Vec::new();
@@ -117,6 +138,13 @@ impl ActionCall {
                 let text = "the message is no ActionResponse";
                 let name = names::ACTIONS_RESPONSE_READABLE;
                 rules.push(Evaluation::new(name, readable, text));
+                if let FromFunction::Reply(reply) = &read {
+                    // The kit's own may be of any type, as a chart has it.
+                    if !entry.by_kit {
+                        rules.extend(payloads::of_reply(reply));
+                    }
+                    rules.extend(self.reply_type(reply));
+                }
                 if !streamed {
                     let text = "a second response on a call that has one";
                     rules.push(Evaluation::new(one, self.responses == 0, text));

@@ -42,9 +42,11 @@ struct EntityStream {
     checked: bool,
     last_id: i64,
     outstanding: Option<i64>,
+    /// The last command's name.
+    method: String,
     emitted: Vec<Any>,
-    /// The last reply failed its command.
-    refused: bool,
+    /// When the last reply came, if it failed its command.
+    refused_at: Option<u64>,
     /// The last reply asked for a restart, and by which requirement.
     restart: Option<RequirementName>,
     half_closed: bool,
@@ -65,8 +67,9 @@ impl EntityStream {
             checked: false,
             last_id: 0,
             outstanding: None,
+            method: String::new(),
             emitted: Vec::new(),
-            refused: false,
+            refused_at: None,
             restart: None,
             half_closed: false,
             ended: false,

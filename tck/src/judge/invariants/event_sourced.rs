@@ -123,17 +123,17 @@ fn snapshot_sequence(replayed: &Replayed) -> i64 {
 
 /// An entity without a history has none given.
 fn nothing_stored(replayed: &Replayed) -> Vec<Evaluation> {
-    let nothing = replayed.events.is_empty() && replayed.begin.snapshot.is_none();
     let text = "an entity without a history was given one";
+    let nothing = replayed.events.is_empty();
     let init = Evaluation::new(names::EVENT_SOURCED_INIT_FOR_NEW_ENTITY, nothing, text);
     let init = match replayed.events.first() {
         Some((_, _, entry)) => init.seen_at(*entry),
         None => init,
     };
-    vec![
-        init,
-        Evaluation::kept(names::EVENT_SOURCED_INIT_SNAPSHOT_ABSENT),
-    ]
+    let text = "an entity without a history was given a snapshot";
+    let absent = replayed.begin.snapshot.is_none();
+    let absent = Evaluation::new(names::EVENT_SOURCED_INIT_SNAPSHOT_ABSENT, absent, text);
+    vec![init, absent]
 }
 
 impl EventJournal {

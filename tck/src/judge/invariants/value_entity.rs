@@ -136,6 +136,7 @@ impl ValueHistory {
         let refused = self.refused.iter().find(|(value, _)| value == seen);
         match (refused, &self.value) {
             (Some((_, why)), _) if !known => *why,
+            _ if !self.written && self.writes.is_empty() => names::VALUE_ENTITIES_INIT_VALUE_ABSENT,
             _ if self.killed => names::VALUE_ENTITIES_SURVIVES_KILL,
             (_, None) if self.written => names::VALUE_ENTITIES_DELETE_REMOVES,
             _ if !known && self.replaced.contains(seen) => names::VALUE_ENTITIES_UPDATE_REPLACES,

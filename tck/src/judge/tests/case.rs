@@ -20,8 +20,6 @@ pub(super) struct WrittenCase {
     script: Arc<Script>,
     transcript: Transcript,
     pub expected: Expected,
-    /// What the judge says today, where that is wrong, and why it is.
-    pub today: Option<(Expected, String)>,
     /// In the line of the first finding.
     at: Option<String>,
     /// In the summary of the first finding.
@@ -60,7 +58,7 @@ fn text<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
 }
 
 /// What a case has.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 12] = [
     "title",
     "role",
     "service",
@@ -73,8 +71,6 @@ const KEYS: [&str; 14] = [
     "finds",
     "at",
     "says",
-    "today",
-    "because",
 ];
 
 impl WrittenCase {
@@ -92,10 +88,6 @@ impl WrittenCase {
         }
         let script = Arc::new(script(defaults, node).map_err(wrong)?);
         let transcript = transcript(&script, node).map_err(wrong)?;
-        let today = node.get("today").map(|today| {
-            let because = text(node, "because").unwrap_or_default();
-            (Expected::read(today), because.to_owned())
-        });
         let expected = node
             .get("finds")
             .ok_or_else(|| wrong("what does the judge find?".to_owned()))?;
@@ -107,7 +99,6 @@ impl WrittenCase {
             title,
             script,
             transcript,
-            today,
         })
     }
 
@@ -179,8 +170,7 @@ impl Judged {
         let first = self.findings.first();
         let entry = first.and_then(|f| usize::try_from(f.entry?).ok());
         let line = entry.and_then(|entry| case.lines().get(entry).cloned());
-        let today = case.today.is_some();
-        today || contains(line, &case.at) && contains(first.map(|f| f.summary.clone()), &case.says)
+        contains(line, &case.at) && contains(first.map(|f| f.summary.clone()), &case.says)
     }
 }
 

@@ -218,39 +218,6 @@ const EXCUSES: [Reason; 8] = [
     ),
 ];
 
-/// What the judge accepts today and shouldn't; each has a case in `judge/cases/`.
-const GAPS: [Reason; 3] = [
-    (
-        "a transcript that ends before its last stream does",
-        |changed| {
-            let ends = matches!(changed.entry().what, What::End { .. });
-            changed.mutation == Mutation::Dropped && changed.script.role == Role::Sdk && ends
-        },
-    ),
-    (
-        "an answer that the chart leaves to the model, of a fence or of clients side by side: nobody asks the model",
-        |changed| {
-            let open = |kind| match kind {
-                MoveKind::Answer(call) => {
-                    let call = &changed.script.calls[call];
-                    call.fence || call.answer.is_none()
-                }
-                _ => false,
-            };
-            changed.mutation == Mutation::Bit && changed.aligned().is_some_and(open)
-        },
-    ),
-    (
-        "a stream that is given up before there was a reason",
-        |changed| {
-            let given_up = changed
-                .next_message()
-                .is_some_and(|next| changed.fails(next));
-            changed.mutation == Mutation::Late && given_up
-        },
-    ),
-];
-
 impl Changed<'_> {
     fn entry(&self) -> &Entry {
         &self.original.entries[self.at]
@@ -331,7 +298,7 @@ impl Changed<'_> {
         let transcript = self.transcript(which)?;
         let judgement = judge(self.script, &transcript);
         let accepted = judgement.findings.is_empty() && judgement.verdict() == Verdict::Pass;
-        let excused = || EXCUSES.iter().chain(&GAPS).any(|(_, excuse)| excuse(self));
+        let excused = || EXCUSES.iter().any(|(_, excuse)| excuse(self));
         if !accepted || excused() {
             return None;
         }

@@ -7,7 +7,7 @@ use crate::model::session::{Session, SessionStep, Stateful};
 use crate::model::value_entity::ValueEntity;
 use crate::model::{ModelError, spec};
 use crate::party::Party;
-use crate::protocol::{self, EntityType, Kind};
+use crate::protocol::{self, EntityType, FromFunction, Kind};
 use crate::transcript::{Entry, Hop, StreamId, What};
 use bytes::Bytes;
 use cloudstate_protocol::action::ActionCommand;
@@ -106,8 +106,10 @@ impl SimulatedFunction {
     /// `false`: the call is over.
     fn answer(&mut self, stream: StreamId, served: &mut Served, bytes: &Bytes) -> bool {
         match served {
-            Served::EventSourced(session) => self.step(stream, session, bytes),
-            Served::Value(session) => self.step(stream, session, bytes),
+            Served::EventSourced(session) => {
+                self.step(stream, EntityType::EventSourced, session, bytes)
+            }
+            Served::Value(session) => self.step(stream, EntityType::Value, session, bytes),
             Served::Action(call) => match call.request(bytes) {
                 Ok(outcomes) => {
                     for outcome in outcomes {
@@ -131,7 +133,24 @@ impl SimulatedFunction {
         }
     }
 
-    fn step<E>(&mut self, stream: StreamId, session: &mut Session<E>, bytes: &Bytes) -> bool
+    /// The last thing it said was that.
+    fn failed_a_command(&self, entity_type: EntityType) -> bool {
+        match self.answers.back() {
+            Some((_, What::Message { bytes })) => matches!(
+                protocol::read_out(entity_type, bytes),
+                FromFunction::Reply(reply) if reply.failure().is_some()
+            ),
+            _ => false,
+        }
+    }
+
+    fn step<E>(
+        &mut self,
+        stream: StreamId,
+        entity_type: EntityType,
+        session: &mut Session<E>,
+        bytes: &Bytes,
+    ) -> bool
     where
         E: Stateful<In: Message + Default, Out: Message>,
     {
@@ -143,10 +162,11 @@ impl SimulatedFunction {
             SessionStep::Wait => true,
             SessionStep::Send(out) => {
                 self.send(stream, &out);
-                if self.lets_go {
+                let lets_go = self.lets_go && !self.failed_a_command(entity_type);
+                if lets_go {
                     self.end(stream, None);
                 }
-                !self.lets_go
+                !lets_go
             }
             SessionStep::Fail(out) => {
                 self.send(stream, &out);

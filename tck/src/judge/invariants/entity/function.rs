@@ -1,7 +1,9 @@
 //! The function's side of an entity's stream: replies, failures, the end.
 
 use super::{EntityStream, Monitor};
+use crate::judge::QUIET;
 use crate::judge::evaluation::Evaluation;
+use crate::judge::invariants::payloads;
 use crate::protocol;
 use crate::protocol::{FromFunction, Reply};
 use crate::requirement::names;
@@ -55,14 +57,24 @@ impl Monitor<'_, '_> {
 
     fn end(&mut self, entry: &Entry, watched: &mut EntityStream, code: i32, trailers: bool) {
         if watched.last_id > 0 && !watched.half_closed {
-            let silent = code == 0 && trailers && watched.outstanding.is_some() && !watched.failed;
-            let name = if watched.refused {
-                names::FAILURES_ENTITY_SURVIVES
+            let ends = code == 0 && trailers && !watched.failed;
+            let silent = ends && watched.outstanding.is_some();
+            let (name, text) = if watched.refused_at.is_some() {
+                let text = "the function ended the stream after a failure inside a reply";
+                (names::FAILURES_ENTITY_SURVIVES, text)
             } else {
-                names::COMMANDS_STREAM_STAYS_OPEN
+                let text = "the function ended the stream though a command is not answered";
+                (names::COMMANDS_STREAM_STAYS_OPEN, text)
             };
-            let text = "the function ended the stream though a command is not answered";
-            self.rule(entry, watched, Evaluation::new(name, !silent, text));
+            // Later it may let go of the entity because it is idle.
+            let quiet = QUIET.as_micros() as u64;
+            let refused = watched.refused_at.is_some_and(|at| entry.at - at < quiet);
+            let because = ends && refused && watched.restart.is_none();
+            self.rule(
+                entry,
+                watched,
+                Evaluation::new(name, !silent && !because, text),
+            );
         }
         if watched.half_closed && !watched.failed {
             let status = status_name(code);
@@ -78,6 +90,12 @@ impl Monitor<'_, '_> {
         for rule in answers(outstanding, reply) {
             self.rule(entry, watched, rule);
         }
+        // The kit's own may be of any type, as a chart has it.
+        if !entry.by_kit {
+            for rule in payloads::of_reply(reply) {
+                self.rule(entry, watched, rule);
+            }
+        }
         let text = "the reply has no client action";
         let present = reply.action.is_some();
         let rule = Evaluation::new(names::COMMANDS_CLIENT_ACTION_PRESENT, present, text);
@@ -85,11 +103,12 @@ impl Monitor<'_, '_> {
         for rule in watched.rules.of_reply(reply) {
             self.rule(entry, watched, rule);
         }
-        watched.refused = reply.failure().is_some();
+        watched.refused_at = reply.failure().map(|_| entry.at);
         match &reply.action {
             Some(Action::Reply(message)) => {
-                let rule = reply_type(watched, message);
-                self.rule(entry, watched, rule);
+                if let Some(rule) = reply_type(watched, message) {
+                    self.rule(entry, watched, rule);
+                }
             }
             Some(Action::Failure(failure)) => {
                 for rule in failed(reply, failure, outstanding) {
@@ -116,18 +135,6 @@ impl Monitor<'_, '_> {
             return;
         };
         watched.emitted.clone_from(&reply.events);
-        for event in &reply.events {
-            let known = [
-                protocol::PROTOBUF,
-                "p.cloudstate.io/",
-                "json.cloudstate.io/",
-            ];
-            let url = &event.type_url;
-            let holds = known.iter().any(|known| url.starts_with(known));
-            let text = format!("the event's type URL {url:?} follows no convention");
-            let rule = Evaluation::new(names::PAYLOADS_PROTOBUF_TYPE_URL, holds, text);
-            self.rule(entry, watched, rule);
-        }
         let new = || watched.rules.history();
         let history = self.histories.entry(key).or_insert_with(new);
         match reply.failure() {
@@ -173,21 +180,16 @@ fn answers(outstanding: Option<i64>, reply: &Reply) -> Vec<Evaluation> {
     vec![Evaluation::kept(once), same]
 }
 
-fn reply_type(watched: &EntityStream, message: &common::Reply) -> Evaluation {
+/// `None`: to a command that the service doesn't have, no type is right.
+fn reply_type(watched: &EntityStream, message: &common::Reply) -> Option<Evaluation> {
     let payload = message.payload.as_ref();
     let received = payload.map_or("", |payload| payload.type_url.as_str());
-    let output = output(watched).unwrap_or_default();
+    let output = services::output(&watched.key.as_ref()?.service, &watched.method)?;
     let expected = format!("{}{output}", protocol::PROTOBUF);
     let (name, path) = (names::COMMANDS_REPLY_TYPE, "reply.payload.type_url");
     let text = "the reply's payload is not of the method's output type";
-    Evaluation::equal(name, path, expected.as_str(), received, text)
-}
-
-/// The full name of what the methods of the stream's service return.
-fn output(watched: &EntityStream) -> Option<String> {
-    let service = &watched.key.as_ref()?.service;
-    let service = services::descriptor_pool().get_service_by_name(service)?;
-    Some(service.methods().next()?.output().full_name().to_owned())
+    let rule = Evaluation::equal(name, path, expected.as_str(), received, text);
+    Some(rule)
 }
 
 /// A reply that fails its command has the command's id, and nothing but the failure.

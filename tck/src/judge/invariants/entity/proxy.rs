@@ -3,10 +3,11 @@
 use super::{EntityStream, Monitor};
 use crate::judge::evaluation::Evaluation;
 use crate::model::oracle;
-use crate::party::Role;
+use crate::party::{Party, Role};
 use crate::protocol;
 use crate::protocol::{Begin, Command, FromProxy, Key};
-use crate::requirement::names;
+use crate::requirement::{RequirementName, names};
+use crate::script::Origin;
 use crate::transcript::{Entry, What};
 use prost_types::Any;
 
@@ -103,16 +104,26 @@ impl Monitor<'_, '_> {
 
     fn command(&mut self, entry: &Entry, watched: &mut EntityStream, command: &Command) {
         self.replay_is_complete(entry, watched);
-        for rule in ids(watched, command) {
-            self.rule(entry, watched, rule);
-        }
+        let again = command.id == watched.last_id && watched.last_id > 0;
+        let once = Evaluation::new(
+            self.once(entry, command),
+            !again,
+            format!("the command {} is delivered a second time", command.id),
+        );
+        self.rule(entry, watched, once);
+        let (name, path) = (names::COMMANDS_IDS_FROM_ONE, "command.id");
+        let text = "the command's id is not the next on its stream";
+        let expected = watched.last_id + 1;
+        let next = Evaluation::equal(name, path, expected, command.id, text);
+        self.rule(entry, watched, next);
         if watched.last_id > 0 {
             for rule in after_another(watched) {
                 self.rule(entry, watched, rule);
             }
         }
         let key = watched.key.as_ref();
-        let own = key.is_some_and(|key| key.entity == command.entity);
+        // An init that names nobody was objected to.
+        let own = key.is_some_and(|key| [&command.entity, ""].contains(&key.entity.as_str()));
         let text = format!(
             "the command is for the entity {:?}, not the stream's",
             command.entity
@@ -128,6 +139,7 @@ impl Monitor<'_, '_> {
         }
         watched.last_id = command.id;
         watched.outstanding = Some(command.id);
+        watched.method.clone_from(&command.name);
         watched.emitted.clear();
     }
 
@@ -149,6 +161,29 @@ impl Monitor<'_, '_> {
         watched.half_closed = true;
     }
 
+    /// Why the command with this id comes but once on this stream: a client's by one sentence, an effect's by another.
+    fn once(&self, entry: &Entry, command: &Command) -> RequirementName {
+        let case = &self.collector.case;
+        let origin = (entry.stream).and_then(|stream| case.command_on(stream, command.id));
+        match origin.map(|call| case.script.calls[call].origin) {
+            Some(Origin::Effect { .. }) => names::EFFECTS_EXECUTED,
+            _ => names::COMMANDS_DELIVERED_ONCE,
+        }
+    }
+
+    /// An event still comes on this stream, behind this entry: that is the finding then.
+    fn goes_on_replaying(&self, entry: &Entry, watched: &EntityStream) -> bool {
+        let later = self.collector.case.transcript.entries.iter();
+        let mut later = later.filter(|e| e.stream == entry.stream && e.seq > entry.seq);
+        later.any(|other| match &other.what {
+            What::Message { bytes } if other.from == Party::Proxy => matches!(
+                protocol::read_in(watched.entity_type, bytes),
+                FromProxy::Event { sequence, .. } if sequence == watched.replayed.sequence + 1
+            ),
+            _ => false,
+        })
+    }
+
     /// Is what was replayed what is stored?
     fn replay_is_complete(&mut self, entry: &Entry, watched: &mut EntityStream) {
         if std::mem::replace(&mut watched.checked, true) || watched.exempt {
@@ -157,7 +192,7 @@ impl Monitor<'_, '_> {
         let Some(key) = watched.key.clone() else {
             return;
         };
-        if self.collector.case.script.role == Role::Sdk {
+        if self.collector.case.script.role == Role::Sdk || self.goes_on_replaying(entry, watched) {
             return;
         }
         let known = self.histories.remove(&key);
@@ -174,18 +209,6 @@ impl Monitor<'_, '_> {
         history.settle(&watched.replayed);
         self.histories.insert(key, history);
     }
-}
-
-/// Each command is delivered once, and numbered.
-fn ids(watched: &EntityStream, command: &Command) -> [Evaluation; 2] {
-    let again = command.id == watched.last_id && watched.last_id > 0;
-    let text = format!("the command {} is delivered a second time", command.id);
-    let once = Evaluation::new(names::COMMANDS_DELIVERED_ONCE, !again, text);
-    let (name, path) = (names::COMMANDS_IDS_FROM_ONE, "command.id");
-    let text = "the command's id is not the next on its stream";
-    let expected = watched.last_id + 1;
-    let next = Evaluation::equal(name, path, expected, command.id, text);
-    [once, next]
 }
 
 /// A command that isn't the stream's first waits for its turn, and goes to another stream after a restart.
