@@ -14,7 +14,7 @@ mod tests;
 
 pub use filter::Filter;
 pub use path::FieldPath;
-pub use read::read;
+pub use read::{read, read_twins};
 
 use crate::party::Party;
 use crate::yaml::{Node, Source, SourceError, Span};
@@ -47,6 +47,22 @@ pub struct Mutant {
     pub source: Arc<Source>,
     /// Where its id stands.
     pub span: Span,
+}
+
+/// A conforming party made to use one permission of the specification again and again: every scenario must pass with
+/// it. What the kit objects to then is the kit's fault.
+#[derive(Clone, Debug)]
+pub struct EagerTwin {
+    /// Unique, kebab-case.
+    pub id: String,
+    /// What it does, as a sentence.
+    pub title: String,
+    /// The party that does it.
+    pub party: Party,
+    /// What permits it.
+    pub permission: String,
+    /// How.
+    pub rules: Vec<Rule>,
 }
 
 /// From whom to whom a message goes.
@@ -124,6 +140,8 @@ pub enum RuleAction {
     After(Node),
     /// Instead of it the call ends, with this status and text.
     End(i32, String),
+    /// It arrives, and then the call ends, with this status and text.
+    ThenEnd(i32, String),
     /// Instead of it the stream is reset.
     Reset,
     /// A request is answered at once with this message, and goes on.

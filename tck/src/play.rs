@@ -103,6 +103,8 @@ pub struct Play {
     stored: BTreeMap<Key, Stored>,
     /// What the model answers to calls that the chart leaves to it.
     expected: BTreeMap<usize, Reply>,
+    /// Calls whose commands crossed with the end of their streams.
+    lost: BTreeSet<usize>,
     aligned: Vec<Aligned>,
     stop: Option<Stop>,
 }
@@ -128,6 +130,7 @@ impl Play {
             asleep: BTreeSet::new(),
             stored: BTreeMap::new(),
             expected: BTreeMap::new(),
+            lost: BTreeSet::new(),
             aligned: Vec::new(),
             stop: None,
         };

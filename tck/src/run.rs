@@ -11,7 +11,8 @@ mod subjects;
 mod task;
 mod transcripts;
 
-pub use mutants::{MutantResult, MutantResults, mutants};
+pub use crate::cast::relay::Relay;
+pub use mutants::{MutantResult, MutantResults, eager_function, mutants};
 pub use subjects::StageError;
 pub use transcripts::remove_transcripts;
 
@@ -50,6 +51,25 @@ pub struct RunOptions {
     pub transcripts: Option<PathBuf>,
     /// A waiver that this run doesn't need fails it; off when only some scenarios are run.
     pub strict_waivers: bool,
+}
+
+impl RunOptions {
+    /// Scenarios in roles, as fast as they come, nothing generated and nothing written.
+    pub fn new(system: System, roles: Vec<Role>, scenarios: Vec<Arc<Scenario>>) -> RunOptions {
+        RunOptions {
+            named: system.name.clone(),
+            system,
+            roles,
+            scenarios,
+            jobs: None,
+            time_scale: 1.0,
+            seed: 1,
+            generated: 0,
+            counterexamples: None,
+            transcripts: None,
+            strict_waivers: false,
+        }
+    }
 }
 
 /// What happens, for whoever shows it.

@@ -390,6 +390,19 @@ impl Script {
         }
     }
 
+    /// It is the other call, or one that the other's answer asks for, or that one's, and so on.
+    pub fn comes_from(&self, mut call: usize, other: usize) -> bool {
+        loop {
+            match self.calls[call].origin {
+                _ if call == other => return true,
+                Origin::Effect { parent, .. }
+                | Origin::Forward { parent }
+                | Origin::Element { parent } => call = parent,
+                Origin::Client => return false,
+            }
+        }
+    }
+
     /// The calls whose answers the function sends on the stream of this one, in order.
     pub fn answers(&self, call: usize) -> impl Iterator<Item = usize> + '_ {
         (0..self.calls.len()).filter(move |index| self.carrier(*index) == call)

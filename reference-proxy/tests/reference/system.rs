@@ -19,6 +19,11 @@ pub fn reference() -> std::io::Result<System> {
             served.await.map_err(std::io::Error::other)
         })
     });
+    Ok(before(function))
+}
+
+/// The reference proxy before this function.
+pub fn before(function: PartyConfig) -> System {
     let command = [
         env!("CARGO_BIN_EXE_cloudstate-reference-proxy"),
         "--listen",
@@ -34,12 +39,12 @@ pub fn reference() -> std::io::Result<System> {
         "--half-close-timeout",
         "{half_close_timeout}ms",
     ];
-    Ok(System {
+    System {
         name: "reference".to_owned(),
         function: Some(function),
         proxy: Some(PartyConfig::started_by(command.map(str::to_owned).to_vec())),
         features: vec!["durable".to_owned()],
         folder: env!("CARGO_MANIFEST_DIR").into(),
         ..System::default()
-    })
+    }
 }

@@ -57,6 +57,7 @@ fn content(collector: &mut Collector<'_>, aligned: &Aligned, kind: &MoveKind) {
             command::delivered(collector, aligned, call, &call.requests[*number]);
         }
         MoveKind::Pass(call) => returned::passed(collector, aligned, *call),
+        MoveKind::Return(call) if collector.case.play.is_lost(*call) => {}
         MoveKind::Return(call) => returned::check(collector, aligned, *call),
         MoveKind::Message { from, node, place } => {
             let name = place.entity_type().message(*from);

@@ -85,6 +85,9 @@ impl Filter {
             (RuleAction::Repeat, passing) => vec![passing.clone(), passing],
             (RuleAction::Reset, _) => vec![Passing::Reset],
             (RuleAction::End(code, text), _) => vec![Passing::End(*code, text.clone())],
+            (RuleAction::ThenEnd(code, text), passing) => {
+                vec![passing, Passing::End(*code, text.clone())]
+            }
             (RuleAction::Bytes(bytes), _) => vec![Passing::Message(bytes.clone())],
             (RuleAction::Finish, passing) => vec![passing, Passing::HalfClose],
             (RuleAction::Before(node), passing) => self

@@ -5,7 +5,7 @@ mod action;
 mod rule;
 mod types;
 
-use super::Mutant;
+use super::{EagerTwin, Mutant};
 use crate::party::Party;
 use crate::requirement::Requirements;
 use crate::yaml::{Cursor, Source, SourceError, Span, tree};
@@ -47,12 +47,7 @@ pub fn read(source: &Arc<Source>) -> Result<Vec<Mutant>, SourceError> {
 fn mutant(at: Cursor<'_>) -> Result<Mutant, SourceError> {
     at.keys("a mutant", &KEYS)?;
     let (id, span) = word(at, "id")?;
-    let (party, party_span) = word(at, "mutates")?;
-    let mutates = match party.as_str() {
-        "proxy" => Party::Proxy,
-        "function" => Party::Function,
-        _ => return Err(at.failed(party_span, "a mutant is a proxy or a function", None)),
-    };
+    let mutates = party(at, "mutates")?;
     let forgets = at
         .optional("forgets", |value| forgets(value, mutates))?
         .is_some();
@@ -76,6 +71,42 @@ fn mutant(at: Cursor<'_>) -> Result<Mutant, SourceError> {
     })
 }
 
+const TWIN_KEYS: [&str; 5] = ["id", "title", "party", "permission", "rules"];
+
+/// A file is a list of eager twins.
+///
+/// # Errors
+/// The first thing that is wrong, with its place and what was allowed.
+pub fn read_twins(source: &Arc<Source>) -> Result<Vec<EagerTwin>, SourceError> {
+    let root = tree::read(source)?;
+    let file = Cursor::new(source, &root);
+    let Some(items) = root.items() else {
+        return file.error("a file of eager twins is a list", None);
+    };
+    items.iter().map(|item| twin(file.on(item))).collect()
+}
+
+fn twin(at: Cursor<'_>) -> Result<EagerTwin, SourceError> {
+    at.keys("an eager twin", &TWIN_KEYS)?;
+    let party = party(at, "party")?;
+    Ok(EagerTwin {
+        id: word(at, "id")?.0,
+        title: word(at, "title")?.0,
+        party,
+        permission: known(at, "permission")?.0,
+        rules: at.need("rules", "an eager twin")?.list(rule)?,
+    })
+}
+
+fn party(at: Cursor<'_>, key: &str) -> Result<Party, SourceError> {
+    let (party, span) = word(at, key)?;
+    match party.as_str() {
+        "proxy" => Ok(Party::Proxy),
+        "function" => Ok(Party::Function),
+        _ => Err(at.failed(span, "it is a proxy or a function", None)),
+    }
+}
+
 /// The text under a key of a mutant, and where it stands.
 fn word(mutant: Cursor<'_>, key: &str) -> Result<(String, Span), SourceError> {
     let value = mutant.need(key, "a mutant")?;
@@ -93,23 +124,25 @@ fn forgets(at: Cursor<'_>, mutates: Party) -> Result<(), SourceError> {
 
 /// One that binds the party: no other could be found broken.
 fn requirement(mutant: Cursor<'_>, mutates: Party) -> Result<String, SourceError> {
-    let (name, span) = word(mutant, "requirement")?;
+    let (name, span, party) = known(mutant, "requirement")?;
+    if party == mutates {
+        return Ok(name);
+    }
+    let text = format!("{name} binds the {party}, so a broken {mutates} can't break it");
+    Err(mutant.failed(span, text, None))
+}
+
+/// A requirement of the specification, where it stands, and whom it binds.
+fn known(at: Cursor<'_>, key: &str) -> Result<(String, Span, Party), SourceError> {
+    let (name, span) = word(at, key)?;
     let all = Requirements::embedded();
     match all.get(&name) {
+        Some(found) => Ok((name, span, found.party)),
         None => {
-            let help = all
-                .closest(&name)
-                .map(|near| format!("did you mean {near}?"));
+            let near = all.closest(&name);
+            let help = near.map(|near| format!("did you mean {near}?"));
             let text = format!("the specification has no requirement {name}");
-            Err(mutant.failed(span, text, help))
+            Err(at.failed(span, text, help))
         }
-        Some(found) if found.party != mutates => {
-            let text = format!(
-                "{name} binds the {}, so a broken {mutates} can't break it",
-                found.party
-            );
-            Err(mutant.failed(span, text, None))
-        }
-        Some(_) => Ok(name),
     }
 }

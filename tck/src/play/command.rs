@@ -1,6 +1,7 @@
 //! Commands that reach a function: whose they are.
 
 use super::Play;
+use super::stream::QUIET;
 use crate::protocol::{Command, Key};
 use crate::requirement::names;
 use crate::script::{MoveKind, Origin};
@@ -40,6 +41,37 @@ impl Play {
             track.outstanding = Some((command.id, call));
         }
         self.complete(index, entry.seq, command.id);
+        let crossed = self.track(stream).and_then(|track| track.ended_idle_at);
+        if crossed.is_some_and(|ended| entry.at.saturating_sub(ended) < QUIET) {
+            self.lose(stream, call, entry.seq);
+        }
+    }
+
+    /// A command and the end of its stream crossed, which passivation.voluntary-end permits: it is not answered, what
+    /// its answer would have asked for never comes, and its client gets a status (failures.stream-lost).
+    pub(super) fn lose(&mut self, stream: StreamId, call: usize, entry: u64) {
+        let script = self.script.clone();
+        if let Some(track) = self.track(stream) {
+            track.outstanding = None;
+        }
+        self.lost.insert(call);
+        for (index, this) in script.moves.iter().enumerate() {
+            let needless = match this.kind {
+                MoveKind::Answer(of) => script.comes_from(of, call),
+                MoveKind::Command(of) => of != call && script.comes_from(of, call),
+                _ => false,
+            };
+            if needless && self.done[index].is_none() {
+                self.made(index, entry);
+            }
+        }
+    }
+
+    /// Its command was on its way when the function let go of its entity.
+    pub fn is_lost(&self, call: usize) -> bool {
+        self.lost
+            .iter()
+            .any(|lost| *lost == call || self.script.client_call(*lost) == call)
     }
 
     /// The call that a command belongs to: by entity and method, and among several by payload.

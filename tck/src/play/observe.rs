@@ -393,6 +393,9 @@ impl Play {
         let Some(key) = track.key.clone() else { return };
         self.forget(stream);
         if code == 0 && !busy && !failed {
+            if let Some(track) = self.track(stream) {
+                track.ended_idle_at = Some(entry.at);
+            }
             self.asleep.insert(key.clone());
             self.take_back(&key, stream);
         }

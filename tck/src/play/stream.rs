@@ -5,6 +5,9 @@ use crate::model::oracle::Entity;
 use crate::protocol::{Begin, EntityType, Key};
 use prost_types::Any;
 
+/// Within how many microseconds a message and the end of its stream may have crossed.
+pub(super) const QUIET: u64 = 250_000;
+
 /// What the play knows of one stream.
 #[derive(Clone, Debug)]
 pub enum StreamState {
@@ -73,6 +76,8 @@ pub struct Track {
     pub(super) initialised: bool,
     /// The function gave it up, with a message that says so.
     pub(super) failed: bool,
+    /// When the function let go of the entity by itself, in microseconds since the play began.
+    pub(super) ended_idle_at: Option<u64>,
     /// The model in the state that the entity should have; `None`: that isn't known. Where the kit plays the function,
     /// it is what answers.
     pub(super) model: Option<Entity>,
@@ -91,6 +96,7 @@ impl Track {
             function_done: false,
             initialised: false,
             failed: false,
+            ended_idle_at: None,
             model: None,
         }
     }

@@ -11,7 +11,7 @@ use crate::finding::{Finding, Verdict};
 use crate::judge;
 use crate::judge::Judgement;
 use crate::model;
-use crate::mutant::{Direction, Mutant, Rule};
+use crate::mutant::{Direction, EagerTwin, Mutant, Rule};
 use crate::party::{Party, Role};
 use crate::scenario::Scenario;
 use crate::script::{NotPlayable, expand};
@@ -94,6 +94,15 @@ async fn function() -> Result<SocketAddr, StageError> {
         let _ = model::function::serve(listener, std::future::pending()).await;
     });
     Ok(address)
+}
+
+/// The kit's model function, made an eager twin: what it does before its caller is done by a relay.
+///
+/// # Errors
+/// No port is free.
+pub async fn eager_function(twin: &EagerTwin) -> Result<Relay, StageError> {
+    let between = Between::ProxyAndFunction;
+    relay(function().await?, between, twin.rules.clone()).await
 }
 
 /// Why a scenario could not be played on a mutant.

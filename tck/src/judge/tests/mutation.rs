@@ -103,8 +103,9 @@ impl Changed<'_> {
             },
             Mutation::Twice => return None,
         }
+        // Each comes when what it took the place of came.
         for (seq, entry) in (0..).zip(&mut entries) {
-            entry.seq = seq;
+            (entry.seq, entry.at) = (seq, seq * 1_000);
         }
         (entries != self.original.entries).then(|| Transcript {
             entries,
@@ -165,7 +166,7 @@ fn one_more(line: &str, which: usize) -> Option<String> {
 type Reason = (&'static str, fn(&Changed<'_>) -> bool);
 
 /// Why the judge may accept a change; each by the rule that allows it.
-const EXCUSES: [Reason; 8] = [
+const EXCUSES: [Reason; 10] = [
     (
         "headers without metadata say nothing",
         |changed| matches!(&changed.entry().what, What::Headers { metadata } if metadata.is_empty()),
@@ -192,6 +193,20 @@ const EXCUSES: [Reason; 8] = [
     (
         "an action's call that its function fails, or that nobody wants any more, may end with another status",
         |changed| changed.mutation == Mutation::Status && changed.is_unwanted(),
+    ),
+    (
+        "what comes behind the failure of an action's call is dropped, or not wanted any more",
+        |changed| {
+            let again = changed.mutation == Mutation::Twice;
+            again && changed.entry().from == Party::Function && changed.is_unwanted()
+        },
+    ),
+    (
+        "where the kit departs from the rules, only the chart speaks of the stream",
+        |changed| {
+            let departs = changed.script.scenario.scripted == Some(Party::Proxy);
+            departs && changed.mutation == Mutation::Status
+        },
     ),
     (
         "the chart leaves it to the proxy what its client gets",

@@ -9,7 +9,7 @@ use crate::yaml::{Cursor, Node, SourceError};
 use bytes::Bytes;
 use prost_reflect::MessageDescriptor;
 
-const ACTIONS: &str = "drop, repeat, swap, finish, reset, or a map with one of set, bytes, before, after, end, answer";
+const ACTIONS: &str = "drop, repeat, swap, finish, reset, or a map with one of set, bytes, before, after, end, then-end, answer";
 
 /// What a rule can do, given what it can meet.
 pub(super) struct ActionReader<'a> {
@@ -70,7 +70,8 @@ impl ActionReader<'_> {
                 .message(value, |types| &types.opposite)
                 .map(RuleAction::Answer),
             "answer" => wrong("only what a caller sends can be answered", None),
-            "end" => end(value),
+            "end" => end(value).map(|(code, text)| RuleAction::End(code, text)),
+            "then-end" => end(value).map(|(code, text)| RuleAction::ThenEnd(code, text)),
             _ => wrong("a rule can't do that", Some(ACTIONS)),
         }
     }
@@ -126,6 +127,7 @@ fn is_for_messages(action: &RuleAction) -> bool {
         RuleAction::Repeat
         | RuleAction::Swap
         | RuleAction::Finish
+        | RuleAction::ThenEnd(..)
         | RuleAction::Set(_)
         | RuleAction::Bytes(_) => true,
         RuleAction::Drop
@@ -147,7 +149,7 @@ fn bytes(at: Cursor<'_>) -> Result<Bytes, SourceError> {
     }
 }
 
-fn end(at: Cursor<'_>) -> Result<RuleAction, SourceError> {
+fn end(at: Cursor<'_>) -> Result<(i32, String), SourceError> {
     at.keys("an end", &["status", "message"])?;
     let status = at.need("status", "an end")?;
     let named = |name: &&str| status.node.as_text() == Some(name);
@@ -156,5 +158,5 @@ fn end(at: Cursor<'_>) -> Result<RuleAction, SourceError> {
         return status.error("this is no gRPC status", Some(&help));
     };
     let message = at.optional("message", Cursor::text)?;
-    Ok(RuleAction::End(code as i32, message.unwrap_or_default()))
+    Ok((code as i32, message.unwrap_or_default()))
 }
