@@ -435,6 +435,28 @@ fn an_any_is_told_by_its_type_and_read_leniently() {
 }
 
 #[test]
+fn the_protocol_may_grow_where_nobody_says_otherwise() {
+    let reply = "cloudstate.eventsourced.EventSourcedReply";
+    for (message, expected, actual) in [
+        ("cloudstate.Reply", "{}", "{ \"?1999\": 7 }"),
+        (
+            "cloudstate.Failure",
+            "{ description: no }",
+            "{ description: no, \"?2000\": \"0801\" }",
+        ),
+        (
+            reply,
+            "{ side_effects: [ { command_name: Call } ] }",
+            "{ side_effects: [ { command_name: Call, \"?1999\": 7 } ] }",
+        ),
+    ] {
+        assert!(between(message, expected, actual).is_empty(), "{actual}");
+    }
+    let wrong = between(reply, "{ \"?7\": 1 }", "{ \"?7\": 2 }");
+    assert_eq!(wrong, ["?7: 1 / 2"]);
+}
+
+#[test]
 fn unknown_fields_are_there_or_not_like_any_other() {
     let response = "cloudstate.tck.model.Response";
     assert_eq!(
