@@ -5,7 +5,7 @@
 mod system;
 
 use cloudstate_tck::finding::Verdict;
-use cloudstate_tck::mutant::read_twins;
+use cloudstate_tck::mutant::{EagerTwin, read_twins};
 use cloudstate_tck::party::Role;
 use cloudstate_tck::report::{Outcome, ScenarioResult};
 use cloudstate_tck::run::{self, RunOptions};
@@ -31,8 +31,12 @@ async fn a_function_that_uses_what_it_may_passes_in_a_stack() {
     let source = Arc::new(Source::read(&path).unwrap_or_else(|error| panic!("{error}")));
     let scenarios = read::embedded().unwrap_or_else(|errors| panic!("{}", errors[0]));
     let scenarios: Vec<_> = scenarios.into_iter().map(Arc::new).collect();
-    for twin in read_twins(&source).unwrap_or_else(|error| panic!("{error}")) {
-        let relay = run::eager_function(&twin).await;
+    let twins = read_twins(&source).unwrap_or_else(|error| panic!("{error}"));
+    // The proxy delivers what waits for an entity at once, so that by chance it meets the end of a stream; the role sdk,
+    // where the kit is the proxy, holds that twin.
+    let steady = |twin: &&EagerTwin| twin.permission != "passivation.voluntary-end";
+    for twin in twins.iter().filter(steady) {
+        let relay = run::eager_function(twin).await;
         let relay = relay.unwrap_or_else(|error| panic!("{error}"));
         let system = system::before(PartyConfig {
             address: Some(relay.address()),

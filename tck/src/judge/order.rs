@@ -13,7 +13,9 @@ pub(super) fn check(collector: &mut Collector<'_>) {
     let script = collector.case.script;
     for aligned in collector.case.play.aligned() {
         let this = &script.moves[aligned.index];
-        let judged = this.from() == Party::Proxy && !this.by_kit(script.role);
+        // Its answer was lost with its stream, as may happen.
+        let lost = matches!(this.kind, MoveKind::Return(call) if collector.case.play.is_lost(call));
+        let judged = this.from() == Party::Proxy && !this.by_kit(script.role) && !lost;
         if !judged || is_excused(&collector.case, aligned) {
             continue;
         }
