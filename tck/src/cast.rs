@@ -191,14 +191,16 @@ impl Actor<'_> {
     async fn run(&mut self) {
         let end = Instant::now() + self.limits.scenario;
         loop {
-            while let Ok(arrival) = self.arrivals.try_recv() {
+            while self.recorder.entries().len() < self.limits.entries
+                && let Ok(arrival) = self.arrivals.try_recv()
+            {
                 self.arrive(arrival).await;
             }
             if self.failed.is_some() {
                 return;
             }
             if let Some(act) = self.play.next() {
-                match self.overheard().await {
+                match self.overheard(end).await {
                     Some(arrival) => self.arrive(arrival).await,
                     None => self.act(act).await,
                 }
@@ -221,10 +223,15 @@ impl Actor<'_> {
     }
 
     /// What still comes before the kit goes on, if it makes pauses.
-    async fn overheard(&mut self) -> Option<Arrival> {
-        let pause = self.limits.pause;
-        let last = self.recorder.entries().last();
-        if pause.is_zero() || last.is_none_or(|entry| entry.by_kit) {
+    /// One that never is quiet, or floods, is not listened to for ever.
+    async fn overheard(&mut self, end: Instant) -> Option<Arrival> {
+        let pause = self
+            .limits
+            .pause
+            .min(end.saturating_duration_since(Instant::now()));
+        let entries = self.recorder.entries();
+        let full = entries.len() >= self.limits.entries;
+        if pause.is_zero() || full || entries.last().is_none_or(|entry| entry.by_kit) {
             return None;
         }
         tokio::time::timeout(pause, self.arrivals.recv())

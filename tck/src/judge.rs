@@ -19,7 +19,6 @@ use crate::script::Script;
 use crate::transcript::Transcript;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What the judge says of one play.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +31,9 @@ pub struct Judgement {
     pub choices: BTreeSet<ChoiceTaken>,
     /// The kit or the scenario is at fault.
     pub error: Option<String>,
-    /// Messages may have crossed; with pauses of [`QUIET`] they wouldn't.
+    /// Messages may have crossed; with pauses of [`QUIET`](crate::play::QUIET) they wouldn't.
     pub hurried: bool,
 }
-
-/// After that long without a sound, a function that lets go of its entities by itself has done so.
-pub const QUIET: Duration = Duration::from_millis(250);
 
 /// A permission, and what the party that has it made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

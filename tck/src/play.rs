@@ -19,7 +19,7 @@ pub(crate) mod simulation;
 mod stream;
 
 pub use draft::Act;
-pub use stream::{Activation, Exchange, StreamState, Track};
+pub use stream::{Activation, Exchange, QUIET, StreamState, Track, is_soon_after};
 
 use crate::party::{Party, Role};
 use crate::protocol::EntityType;

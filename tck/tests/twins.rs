@@ -2,7 +2,7 @@
 
 use cloudstate_tck::finding::Verdict;
 use cloudstate_tck::mutant::{EagerTwin, read_twins};
-use cloudstate_tck::party::Role;
+use cloudstate_tck::party::{Party, Role};
 use cloudstate_tck::report::{Outcome, ScenarioResult};
 use cloudstate_tck::run::{self, RunOptions};
 use cloudstate_tck::scenario::{Scenario, read};
@@ -69,4 +69,32 @@ async fn a_function_that_uses_what_it_may_passes() {
         let used: usize = twin.rules.iter().map(|rule| rule.fired()).sum();
         assert!(used > 5, "{}: {used} times", twin.id);
     }
+}
+
+/// What looks like a use of the permission, and isn't: the stream only ends when the next command has come.
+const ENDS_INSTEAD: &str = "- { id: ends-instead, title: The function ends the stream instead of its second answer, party: function,
+    permission: passivation.voluntary-end,
+    rules: [ { on: function-to-proxy, when: { reply: { command_id: 2 } }, do: { end: { status: OK } } } ] }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_ends_its_stream_instead_of_answering_is_blamed_after_a_pause() {
+    let source = Source {
+        name: "ends-instead.yaml".to_owned(),
+        text: ENDS_INSTEAD.to_owned(),
+    };
+    let twins = read_twins(&Arc::new(source)).unwrap_or_else(|error| panic!("{error}"));
+    let scenarios = read::embedded().unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let scenarios = scenarios.into_iter().map(Arc::new);
+    let one = scenarios.filter(|s| s.name() == "event-sourced/own-events-are-applied");
+    let relay = run::eager_function(&twins[0]).await;
+    let relay = relay.unwrap_or_else(|error| panic!("{error}"));
+    let report = run::run(options(relay.address(), one.collect()), &|_| {}).await;
+    let report = report.unwrap_or_else(|error| panic!("{error}"));
+    let [result] = report.scenarios.as_slice() else {
+        panic!("{} results", report.scenarios.len());
+    };
+    let root = result.findings.first();
+    let named = root.map(|finding| (finding.requirement.as_str(), finding.blame));
+    let expected = ("commands.stream-stays-open", Some(Party::Function));
+    assert_eq!(named, Some(expected), "{}", result.diagram);
 }

@@ -2,10 +2,10 @@
 
 use super::evaluation::Evaluation;
 use super::objection::Objection;
-use super::{ChoiceTaken, Judgement, QUIET};
+use super::{ChoiceTaken, Judgement};
 use crate::finding::{Finding, Severity};
 use crate::party::{Party, Role};
-use crate::play::{Aligned, Play, Stop, StreamState};
+use crate::play::{Aligned, Play, Stop, StreamState, is_soon_after};
 use crate::protocol;
 use crate::protocol::{FromFunction, Reply};
 use crate::requirement::{Level, RequirementName, Requirements};
@@ -91,7 +91,7 @@ impl<'a> Case<'a> {
                     return false;
                 }
                 let unseen: Option<&Entry> = first_unseen;
-                return unseen.is_some_and(|sent| sent.at - other.at < QUIET.as_micros() as u64);
+                return unseen.is_some_and(|sent| is_soon_after(sent.at, other.at));
             }
             first_unseen = Some(other);
         }

@@ -1,7 +1,6 @@
 //! Commands that reach a function: whose they are.
 
-use super::Play;
-use super::stream::QUIET;
+use super::{Play, is_soon_after};
 use crate::protocol::{Command, Key};
 use crate::requirement::names;
 use crate::script::{MoveKind, Origin};
@@ -42,7 +41,7 @@ impl Play {
         }
         self.complete(index, entry.seq, command.id);
         let crossed = self.track(stream).and_then(|track| track.ended_idle_at);
-        if crossed.is_some_and(|ended| entry.at.saturating_sub(ended) < QUIET) {
+        if crossed.is_some_and(|ended| is_soon_after(entry.at, ended)) {
             self.lose(stream, call, entry.seq);
         }
     }

@@ -4,9 +4,16 @@ use crate::model::ModelError;
 use crate::model::oracle::Entity;
 use crate::protocol::{Begin, EntityType, Key};
 use prost_types::Any;
+use std::time::Duration;
 
-/// Within how many microseconds a message and the end of its stream may have crossed.
-pub(super) const QUIET: u64 = 250_000;
+/// After that long without a sound, a function that lets go of its entities by itself has done so; what is sent earlier
+/// and the end of its stream may have crossed.
+pub const QUIET: Duration = Duration::from_millis(250);
+
+/// Was that so soon after this? In microseconds since the play began, which in a file can be anything.
+pub fn is_soon_after(then: u64, earlier: u64) -> bool {
+    Duration::from_micros(then.saturating_sub(earlier)) < QUIET
+}
 
 /// What the play knows of one stream.
 #[derive(Clone, Debug)]

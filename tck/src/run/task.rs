@@ -8,6 +8,7 @@ use crate::finding::Verdict;
 use crate::judge;
 use crate::judge::Judgement;
 use crate::party::Role;
+use crate::play::QUIET;
 use crate::report::{Outcome, ScenarioResult, SourceLine};
 use crate::scenario::Scenario;
 use crate::scenario::message::Bindings;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 const DEATH: Duration = Duration::from_millis(200);
 
 /// More than what the judge asks for: what came is stamped when it is read.
-const PAUSE: Duration = judge::QUIET.saturating_add(Duration::from_millis(50));
+const PAUSE: Duration = QUIET.saturating_add(Duration::from_millis(50));
 
 /// A scenario that can be played in a role.
 #[derive(Debug)]

@@ -96,6 +96,22 @@ fn a_function_may_let_go_of_an_idle_entity_at_any_time() {
 }
 
 #[test]
+fn times_of_a_file_that_run_backwards_are_no_reason_to_panic() {
+    let shipped = read::embedded().unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let light = shipped.into_iter().filter(|scenario| !is_bulky(scenario));
+    for scenario in light.map(Arc::new) {
+        for script in scripts(&scenario, Role::Sdk) {
+            let mut transcript = simulate_with(&script, Manner::LetsGoUnseen);
+            for entry in &mut transcript.entries {
+                entry.at = u64::MAX - entry.at;
+            }
+            let judgement = judge(&script, &transcript);
+            assert_ne!(judgement.verdict(), Verdict::Fail, "{}", scenario.name());
+        }
+    }
+}
+
+#[test]
 fn what_was_on_its_way_to_a_function_that_let_go_is_nobodys_fault() {
     with_a_function_that_lets_go(Manner::LetsGoUnseen, |judgement| {
         matches!(judgement.verdict(), Verdict::Pass | Verdict::Inconclusive)

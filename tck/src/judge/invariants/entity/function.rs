@@ -1,9 +1,9 @@
 //! The function's side of an entity's stream: replies, failures, the end.
 
 use super::{EntityStream, Monitor};
-use crate::judge::QUIET;
 use crate::judge::evaluation::Evaluation;
 use crate::judge::invariants::payloads;
+use crate::play::is_soon_after;
 use crate::protocol;
 use crate::protocol::{FromFunction, Reply};
 use crate::requirement::names;
@@ -67,8 +67,8 @@ impl Monitor<'_, '_> {
                 (names::COMMANDS_STREAM_STAYS_OPEN, text)
             };
             // Later it may let go of the entity because it is idle.
-            let quiet = QUIET.as_micros() as u64;
-            let refused = watched.refused_at.is_some_and(|at| entry.at - at < quiet);
+            let soon = |at| is_soon_after(entry.at, at);
+            let refused = watched.refused_at.is_some_and(soon);
             let because = ends && refused && watched.restart.is_none();
             self.rule(
                 entry,
